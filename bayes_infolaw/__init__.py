@@ -1,0 +1,1 @@
+"""Bayesian information scaling laws for pretraining data recipes."""

@@ -1,0 +1,1 @@
+"""The simpler laws that every prediction is compared with."""

@@ -1,0 +1,1 @@
+"""Pictures of a fit, a prediction and a recipe."""

@@ -1,0 +1,55 @@
+"""The law's parameters at one target, draw by draw: all that a recipe search needs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayes_infolaw.laws.infolaw import bucket_information
+
+__all__ = ["LawAtTarget"]
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class LawAtTarget:
+    """One target (model size, tokens, source) under J joint draws of the law; J = 1 for constants.
+
+    ``loss = irreducible + exp(log_alpha - beta ln info)``, noise-free, in the fit's loss unit.
+    """
+
+    buckets: tuple[str, ...]  # D names, best first
+    source: Array  # (D,) tokens each bucket has, s_d = v_d S
+    tokens: float  # K, packed tokens
+    token_unit: float  # tokens per unit of information
+    density: Array  # (J, D) f_d > 0, non-increasing in d
+    rate: Array  # (J,) lambda(N) > 0
+    normaliser: Array  # (J,) l(K) > 0
+    log_alpha: Array  # (J,)
+    beta: Array  # (J,) > 0
+    irreducible: Array  # (J,) >= 0, loss unit
+    loss_unit: str = "nats per token"
+
+    def unique_and_repetition(self, recipe: Array) -> tuple[Array, Array]:
+        """Unique tokens and mean repetition (1 where unused) of each bucket, shape (..., D)."""
+        packed = np.asarray(recipe) * self.tokens
+        unique = np.minimum(packed, self.source)
+        return unique, np.where(unique > 0, packed / np.where(unique > 0, unique, 1.0), 1.0)
+
+    def information(self, recipe: Array) -> Array:
+        """Information per draw: recipe (D,) gives (J,); recipes (R, D) give (R, J)."""
+        unique, repetition = self.unique_and_repetition(recipe)
+        terms = bucket_information(
+            unique[..., None, :] / self.token_unit,
+            repetition[..., None, :],
+            self.density,
+            self.rate[:, None],
+            self.normaliser[:, None],
+        )
+        return terms.sum(axis=-1)
+
+    def loss(self, recipe: Array) -> Array:
+        """Noise-free loss per draw, same shapes as `information`."""
+        return self.irreducible + np.exp(
+            self.log_alpha - self.beta * np.log(self.information(recipe))
+        )

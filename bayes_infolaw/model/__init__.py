@@ -1,0 +1,1 @@
+"""A model file and a table -> a log density both back ends share."""

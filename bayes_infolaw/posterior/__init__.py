@@ -1,0 +1,1 @@
+"""Draws -> a saved fit, its verdict, predictions."""

@@ -1,0 +1,1 @@
+"""The law at a target -> optimal recipes."""

@@ -1,0 +1,1 @@
+"""Run tables and plans: reading, mapping, checking, simulating."""
