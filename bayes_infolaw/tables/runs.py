@@ -1,10 +1,13 @@
 """The checked run table that everything above reads."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from bayes_infolaw.tables.fingerprint import data_hash
+from bayes_infolaw.tables.schema import bucket_column, canonical_columns
 
 __all__ = ["RunArrays", "RunTable"]
 
@@ -58,7 +61,8 @@ class RunTable:
     simulated : bool
         True when the table says that its losses were simulated.
     provenance : dict
-        Free facts from study.toml: title, source, parameters of a simulation.
+        Free facts from study.toml: title, source, parameters of a simulation; and the reader's own:
+        ``given`` (columns the law reads that the table gave), ``plan``, ``flops_from``.
     """
 
     frame: pd.DataFrame
@@ -78,3 +82,47 @@ class RunTable:
     def n_buckets(self) -> int:
         """Number of buckets D."""
         return len(self.buckets)
+
+    def arrays(self) -> RunArrays:
+        """Columns as float64 arrays; ``loss`` is None for a plan, even where it has the column."""
+        frame = self.frame
+        params, tokens = _floats(frame, "params_nonembedding"), _floats(frame, "tokens")
+        flops_per_token = _floats(frame, "flops_per_token")
+        has_loss = "loss" in frame and not self.provenance.get("plan", False)
+        return RunArrays(
+            params=params,
+            flops=6.0 * params,
+            tokens=tokens,
+            source_tokens=_floats(frame, "source_tokens"),
+            weights=self._by_bucket("w_"),
+            shares=self._by_bucket("share_"),
+            unique=self._by_bucket("unique_"),
+            repetition=self._by_bucket("repetition_"),
+            flops_per_token=flops_per_token,
+            compute=flops_per_token * tokens,
+            overtraining=_floats(frame, "overtraining"),
+            loss=_floats(frame, "loss") if has_loss else None,
+            loss_se=_floats(frame, "loss_se"),
+        )
+
+    def subset(self, rows: Any) -> "RunTable":
+        """Return some of the runs, by a mask or positions, with a data hash of their own."""
+        chosen = self.frame.iloc[np.asarray(rows)].reset_index(drop=True)
+        part = replace(self, frame=chosen)
+        return replace(part, data_hash=part.compute_hash())
+
+    def compute_hash(self) -> str:
+        """SHA-256 over the columns that the table gave, groups, bucket order and unit."""
+        canonical = [name for name in canonical_columns(self.buckets)[1:] if name in self.frame]
+        groups = [*self.groups, *([self.corpus] if self.corpus else [])]
+        facts = [self.loss_unit, *self.buckets, "groups", *self.groups, "corpus", str(self.corpus)]
+        labels = ["run", *dict.fromkeys(groups)]
+        return data_hash(self.frame, self.provenance.get("given", canonical), labels, facts)
+
+    def _by_bucket(self, prefix: str) -> Array:
+        names = [bucket_column(prefix, bucket) for bucket in self.buckets]
+        return np.column_stack([_floats(self.frame, name) for name in names])
+
+
+def _floats(frame: pd.DataFrame, column: str) -> Array:
+    return frame[column].to_numpy(dtype=float)
