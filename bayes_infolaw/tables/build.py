@@ -56,6 +56,8 @@ def build_table(frame: pd.DataFrame, study: Study, *, plan: bool = False) -> Run
     complete = _assemble(rows, columns, buckets)
     _check_groups(complete, study)
     has_flops = model_flops(rows) is not None
+    simulated = _is_simulated(rows, study)
+    label = ("the losses are simulated.",) if simulated and not plan else ()
     facts = {
         "given": _given(frame, buckets, plan),
         "plan": plan,
@@ -67,8 +69,8 @@ def build_table(frame: pd.DataFrame, study: Study, *, plan: bool = False) -> Run
         loss_unit=unit,
         groups=study.groups,
         corpus=study.corpus,
-        notes=(*notes, *said),
-        simulated=_is_simulated(rows, study),
+        notes=(*label, *notes, *said),
+        simulated=simulated,
         provenance=study.facts() | facts,
     )
     return replace(table, data_hash=table.compute_hash())

@@ -1,7 +1,6 @@
 """A design and known parameters -> the same runs with simulated losses."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +71,7 @@ def simulate(
         simulated=True,
         parameters=facts,
     )
-    made = build_table(frame.assign(simulated=True), study)
-    return replace(made, notes=("losses are simulated.", *made.notes))
+    return build_table(frame.assign(simulated=True), study)
 
 
 def expected_log_loss(table: RunTable, parameters: Mapping[str, Any]) -> Array:
