@@ -1,0 +1,225 @@
+"""A batch of convex recipe programs -> their optima, by a primal-dual interior point method.
+
+Minimises ``F(y, z)`` over ``0 <= y <= c``, ``z >= 0``, ``sum (y + z) = 1`` and, if ordered,
+``w_d >= w_{d+1}`` with ``w = y + z``, with Mehrotra's predictor and corrector (SIAM J. Optim. 2,
+1992). Arrays have the program's rows first and one column a problem, so that a step's arithmetic
+runs along contiguous memory. Rows of ``slack`` and ``multiplier``: y, c - y, z and w_d - w_{d+1}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+__all__ = ["Constraints", "InteriorPoint", "Objective", "Solve", "solve_interior"]
+
+Array = np.ndarray
+Solve = Callable[[Array, Array], tuple[Array, Array]]
+
+MAX_STEPS = 100
+TARGET = 1e-11
+"""Stop at this error (complementarity and stationarity) relative to F's scale: three orders below
+the certificate, and short of where slacks are lost in rounding."""
+ROUNDING, PATIENCE = 1e-8, 4
+"""Below this error, so many steps without improvement are rounding, and the column ends."""
+TO_BOUNDARY = 0.995
+
+
+class Objective(Protocol):
+    """What the method asks of F; ``x`` stacks y and z, shape (2 D, P)."""
+
+    def gradient(self, x: Array) -> Array:
+        """Gradient of F, shape (2 D, P)."""
+
+    def newton_solver(self, x: Array, weight: Array, constraints: Constraints) -> Solve:
+        """Solver of the Newton system at ``x`` with barrier weights ``multiplier / slack``.
+
+        The solver takes a right-hand side (2 D, P) and the sum wanted (P,), and returns dx and dmu
+        with ``(F'' + A' W A) dx + dmu = rhs``, ``sum dx = wanted``.
+        """
+
+    def take(self, columns: Array) -> Objective:
+        """The same objective for some of the columns."""
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Capacities (D,) and whether the shares are ordered."""
+
+    capacity: Array
+    ordered: bool
+
+    def slack_step(self, dx: Array) -> Array:
+        """Change of the slacks, A dx."""
+        dy, dz = np.split(dx, 2)
+        shares = dy + dz
+        order = [shares[:-1] - shares[1:]] if self.ordered else []
+        return np.concatenate([dy, -dy, dz, *order])
+
+    def pull(self, multiplier: Array) -> Array:
+        """A' multiplier, the constraints' pull on y and z, shape (2 D, P)."""
+        n = len(self.capacity)
+        pull = np.stack([multiplier[:n] - multiplier[n : 2 * n], multiplier[2 * n : 3 * n]])
+        if self.ordered:
+            pull[:, :-1] += multiplier[3 * n :]
+            pull[:, 1:] -= multiplier[3 * n :]
+        return pull.reshape(2 * n, -1)
+
+
+@dataclass
+class InteriorPoint:
+    """Iterate of the batch: y and z (2 D, P), slacks and multipliers (rows, P), price mu (P,)."""
+
+    x: Array
+    slack: Array
+    multiplier: Array
+    price: Array
+
+    @property
+    def shares(self) -> Array:
+        """The recipe w = y + z, shape (D, P)."""
+        y, z = np.split(self.x, 2)
+        return y + z
+
+    @property
+    def order_price(self) -> Array:
+        """Multipliers of the ordering, shape (D - 1, P), or (0, P) without it."""
+        return self.multiplier[3 * (len(self.x) // 2) :]
+
+    def fields(self) -> tuple[Array, Array, Array, Array]:
+        """The four arrays."""
+        return self.x, self.slack, self.multiplier, self.price
+
+    def complementarity(self) -> Array:
+        """Sum of slack times multiplier, shape (P,)."""
+        return np.einsum("ip,ip->p", self.slack, self.multiplier)
+
+    def take(self, columns: Array) -> InteriorPoint:
+        """Some of the columns, copied."""
+        return InteriorPoint(*(field[..., columns] for field in self.fields()))
+
+    def put(self, columns: Array, other: InteriorPoint) -> None:
+        """Overwrite columns by another iterate's."""
+        for mine, its in zip(self.fields(), other.fields(), strict=True):
+            mine[..., columns] = its
+
+    def stepped(self, step: tuple[Array, Array, Array, Array], size: Array) -> InteriorPoint:
+        """The iterate after a step of ``size`` (P,)."""
+        return InteriorPoint(*(f + size * d for f, d in zip(self.fields(), step, strict=True)))
+
+
+def solve_interior(
+    objective: Objective, constraints: Constraints, start: Array, scale: Array
+) -> InteriorPoint:
+    """Minimise a batch of objectives from strictly feasible shares.
+
+    Parameters
+    ----------
+    start : array of shape (D, P)
+        Positive shares that sum to one, strictly decreasing if ordered.
+    scale : array of shape (P,)
+        Size of F against which the stopping rule is relative.
+
+    Returns
+    -------
+    InteriorPoint
+        The best iterate of each column. It is not promised to be optimal: certify it.
+    """
+    point = _starting_point(objective, constraints, start)
+    best = _Best(point)
+    with np.errstate(all="ignore"):  # a failed column ends as not-a-number and is seen as such
+        for _ in range(MAX_STEPS):
+            gradient = objective.gradient(point.x)
+            residual = gradient + point.price - constraints.pull(point.multiplier)
+            left = best.update(point, residual, scale)
+            if not left.any():
+                break
+            if not left.all():
+                point, objective = point.take(left), objective.take(left)
+                residual, scale = residual[:, left], scale[left]
+            point = _mehrotra_step(objective, constraints, point, residual, TARGET * scale)
+    return best.point
+
+
+class _Best:
+    """The best iterate of every column, and which columns are still running."""
+
+    def __init__(self, start: InteriorPoint) -> None:
+        self.columns = np.arange(len(start.price))
+        self.point = start.take(self.columns)
+        self.error = np.full(len(self.columns), np.inf)
+        self.failures = np.zeros(len(self.columns), dtype=int)
+
+    def update(self, point: InteriorPoint, residual: Array, scale: Array) -> Array:
+        """Keep the running columns that improved; return which of them go on."""
+        error = (point.complementarity() + np.abs(residual).max(axis=0)) / scale
+        improved = error < self.error[self.columns]
+        kept = self.columns[improved]
+        self.point.put(kept, point.take(improved))
+        self.error[kept] = error[improved]
+        self.failures[self.columns] = np.where(improved, 0, self.failures[self.columns] + 1)
+        best = self.error[self.columns]
+        stalled = (best < ROUNDING) & (self.failures[self.columns] >= PATIENCE)
+        left = ~(best < TARGET) & ~stalled
+        self.columns = self.columns[left]
+        return left
+
+
+def _starting_point(objective: Objective, constraints: Constraints, w: Array) -> InteriorPoint:
+    """Split the shares, and put the multipliers on one complementarity product."""
+    capacity = constraints.capacity[:, None]
+    y = capacity * w / (capacity + w)
+    x = np.concatenate([y, w - y])
+    order = [w[:-1] - w[1:]] if constraints.ordered else []
+    slack = np.concatenate([y, capacity - y, w - y, *order])
+    gradient = objective.gradient(x)
+    product = 0.1 * np.abs(np.sum(gradient * x, axis=0)) / len(slack)
+    return InteriorPoint(x, slack, product / slack, -gradient.min(axis=0))
+
+
+def _mehrotra_step(
+    objective: Objective,
+    constraints: Constraints,
+    point: InteriorPoint,
+    residual: Array,
+    target: Array,
+) -> InteriorPoint:
+    """Predictor, corrector, and the longest common step that stays inside."""
+    weight = point.multiplier / point.slack
+    solve = objective.newton_solver(point.x, weight, constraints)
+    missing = 1.0 - point.x.sum(axis=0)
+
+    def direction(pull: Array) -> tuple[Array, Array, Array, Array]:
+        dx, dprice = solve(constraints.pull(pull) - residual, missing)
+        dslack = constraints.slack_step(dx)
+        return dx, dslack, pull - weight * dslack, dprice
+
+    affine = direction(-point.multiplier)
+    # Complementarity must not run ahead of stationarity, nor fall into rounding.
+    floor = np.maximum(0.3 * target, 0.1 * np.abs(residual).max(axis=0))
+    step = direction(_corrector(point, affine[1], affine[2], floor))
+    return point.stepped(
+        step, np.minimum(TO_BOUNDARY * _largest_step(point, step[1], step[2]), 1.0)
+    )
+
+
+def _corrector(point: InteriorPoint, dslack: Array, dmultiplier: Array, floor: Array) -> Array:
+    """Mehrotra's centring and second-order terms, from the affine step."""
+    size = np.minimum(_largest_step(point, dslack, dmultiplier), 1.0)
+    after = np.einsum(
+        "ip,ip->p", point.slack + size * dslack, point.multiplier + size * dmultiplier
+    )
+    product = point.complementarity()
+    centre = np.maximum(
+        np.clip(after / product, 0.0, 1.0) ** 3 * product, np.minimum(floor, product)
+    )
+    return (centre / len(dslack) - dslack * dmultiplier) / point.slack - point.multiplier
+
+
+def _largest_step(point: InteriorPoint, dslack: Array, dmultiplier: Array) -> Array:
+    """Largest step that keeps slacks and multipliers non-negative, shape (P,)."""
+    shrink = np.maximum(-dslack / point.slack, -dmultiplier / point.multiplier).max(axis=0)
+    return 1.0 / np.maximum(shrink, 1e-30)
