@@ -13,6 +13,7 @@ from bayes_infolaw.tables.files import require_distinct_columns
 from bayes_infolaw.tables.runs import RunTable
 from bayes_infolaw.tables.schema import (
     ARCHITECTURE,
+    FLOPS_PER_LAW_FLOPS,
     LOSS_UNITS,
     UNIQUE_TOLERANCE,
     canonical_columns,
@@ -134,12 +135,25 @@ def _compute_columns(
     flops, law = model_flops(rows), law_flops(params)
     degree, said = overtraining(rows, flops, law, tokens)
     if flops is not None:
-        return {"flops_per_token": flops, "overtraining": degree}, said
+        columns = {"flops_per_token": flops, "overtraining": degree}
+        return columns, (*_odd_flops(rows, flops / law), *said)
     note = (
         "M (flops_per_token, or layers, hidden and seq_len) is missing: N = 6 x "
         "params_nonembedding stands in for it in compute and the overtraining degree."
     )
     return {"flops_per_token": law, "overtraining": degree}, (note, *said)
+
+
+def _odd_flops(rows: pd.DataFrame, ratio: Array) -> Notes:
+    low, high = FLOPS_PER_LAW_FLOPS
+    odd = np.flatnonzero((ratio < low) | (ratio > high))
+    if not odd.size:
+        return ()
+    return (
+        f"flops_per_token (M) is not within {low:g} to {high:g} times 6 x params_nonembedding in "
+        f"{odd.size} of {len(rows)} rows (first {checks.row_name(rows, int(odd[0]))}: "
+        f"{ratio[odd[0]]:.3g} times); its unit is FLOP per token.",
+    )
 
 
 def _loss_se(rows: pd.DataFrame) -> Array:
@@ -149,14 +163,15 @@ def _loss_se(rows: pd.DataFrame) -> Array:
 
 
 def _loss_unit(rows: pd.DataFrame, study: Study) -> str:
-    said = [] if study.loss_unit is None else [study.loss_unit]
-    column = rows["loss_unit"].astype(str) if "loss_unit" in rows else pd.Series(dtype=str)
-    expected = (*said, *column, LOSS_UNITS[0])[0]
+    column = rows["loss_unit"] if "loss_unit" in rows else pd.Series(dtype=str)
+    known = column.isin(LOSS_UNITS).to_numpy(dtype=bool)
+    checks.require(rows, "loss_unit", known, f"must be one of {', '.join(LOSS_UNITS)}", column)
+    expected = str(study.loss_unit or (column.iloc[0] if len(column) else LOSS_UNITS[0]))
     if expected not in LOSS_UNITS:
         raise InputError(f"loss_unit: must be one of {', '.join(LOSS_UNITS)}, got {expected!r}")
-    if len(column):
-        rule = f"must be {expected!r} in every row (units are never mixed)"
-        checks.require(rows, "loss_unit", (column == expected).to_numpy(dtype=bool), rule)
+    same = (column == expected).to_numpy(dtype=bool)
+    rule = f"must be {expected!r} in every row (units are never mixed)"
+    checks.require(rows, "loss_unit", same, rule, column)
     return expected
 
 

@@ -81,6 +81,8 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[str], why: str) -> No
 
 def numbers(frame: pd.DataFrame, column: str) -> Array:
     """Float64 values of a column, NaN where a cell is empty or no number; shape (n,)."""
+    if frame[column].dtype.kind in "mMc":  # pandas would turn dates into nanoseconds
+        return np.full(len(frame), np.nan)
     return pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 

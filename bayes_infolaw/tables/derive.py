@@ -49,8 +49,7 @@ def fill_repetition(packed: Array, unique: Array, repetition: Array) -> Array:
     """Mean repetition T: as measured, else n / U; 1 where the bucket is unused. Shape (n, D)."""
     used = packed > 0
     derived = np.where(used, packed / np.where(used, unique, 1.0), 1.0)
-    measured = used & ~np.isnan(repetition)
-    return np.maximum(np.where(measured, repetition, derived), 1.0)
+    return np.where(used & ~np.isnan(repetition), repetition, derived)
 
 
 def model_flops(frame: pd.DataFrame) -> Array | None:

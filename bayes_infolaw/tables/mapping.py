@@ -88,7 +88,8 @@ def _new_columns(rows: pd.DataFrame, study: Study) -> dict[str, Any]:
 def _mapped(rows: pd.DataFrame, name: str, spec: Any) -> pd.Series:
     if isinstance(spec, str):
         return rows[_existing(rows, spec, f"columns.{name}")]
-    if not isinstance(spec, dict) or set(spec) != {"column", "times"}:
+    known = isinstance(spec, dict) and set(spec) == {"column", "times"}
+    if not known or not isinstance(spec["times"], int | float):
         rule = 'must be a column name or { column = "...", times = ... }'
         raise InputError(f"study key columns.{name}: {rule}, got {spec!r}")
     column = _existing(rows, spec["column"], f"columns.{name}")

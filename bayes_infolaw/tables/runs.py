@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_infolaw.tables.derive import law_flops
 from bayes_infolaw.tables.fingerprint import data_hash
 from bayes_infolaw.tables.schema import bucket_column, canonical_columns
 
@@ -91,7 +92,7 @@ class RunTable:
         has_loss = "loss" in frame and not self.provenance.get("plan", False)
         return RunArrays(
             params=params,
-            flops=6.0 * params,
+            flops=law_flops(params),
             tokens=tokens,
             source_tokens=_floats(frame, "source_tokens"),
             weights=self._by_bucket("w_"),

@@ -25,6 +25,8 @@ SHARE_TOLERANCE = 0.005
 UNIQUE_TOLERANCE = 1e-3
 REPETITION_TOLERANCE = 0.01
 OVERTRAINING_TOLERANCE = 0.15
+FLOPS_PER_LAW_FLOPS = (0.5, 20.0)
+"""M / N with attention is 1 + s / (6 h); outside these bounds the unit of M is likely wrong."""
 MIN_TOKENS, MIN_PARAMS = 1e4, 1e3
 TOKENS_PER_PARAM = (0.01, 1e6)
 

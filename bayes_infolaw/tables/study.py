@@ -99,6 +99,10 @@ def read_study(path: Path) -> Study:
         lists["buckets"] = tuple(str(name) for name in lists["buckets"])
     for condition in lists.get("filter", ()):
         _check_filter(path, condition)
+    for name, value in content.get("constants", {}).items():
+        if not isinstance(value, str | int | float):
+            rule = "must be a number, text or true/false"
+            raise InputError(f"study {path}, key constants.{name}: {rule}, got {value!r}")
     return Study(**(content | lists))
 
 
@@ -127,6 +131,10 @@ def _check_filter(path: Path, condition: Any) -> None:
     if not keys or "column" not in condition or not keys <= set(CONDITIONS):
         rule = f"must have a column and one or more of {', '.join(CONDITIONS)}"
         raise InputError(f"study {path}, key filter: {rule}, got {condition!r}")
+    kinds: dict[str, Any] = {"one_of": list, "min": int | float, "max": int | float}
+    for key, value in condition.items():
+        if not isinstance(value, kinds.get(key, str | int | float)):
+            raise InputError(f"study {path}, key filter.{key}: wrong kind of value, got {value!r}")
 
 
 def table_path(study: Study, path: Path, data_dir: str | Path | None = None) -> Path:
