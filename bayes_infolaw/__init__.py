@@ -1,1 +1,49 @@
-"""Bayesian information scaling laws for pretraining data recipes."""
+"""Bayesian information scaling laws for pretraining data recipes.
+
+The public names are loaded on first use, so ``import bayes_infolaw`` costs nothing and pulls in
+neither JAX nor torch nor a plotting library.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayes_infolaw.errors import InfeasibleError as InfeasibleError
+    from bayes_infolaw.errors import InputError as InputError
+    from bayes_infolaw.errors import RefusedError as RefusedError
+    from bayes_infolaw.model.library import find_model as find_model
+    from bayes_infolaw.model.library import list_models as list_models
+    from bayes_infolaw.posterior.files import load_fit as load_fit
+    from bayes_infolaw.posterior.fit import Fit as Fit
+    from bayes_infolaw.posterior.fitting import fit as fit
+    from bayes_infolaw.tables import RunTable as RunTable
+    from bayes_infolaw.tables import read_plan as read_plan
+    from bayes_infolaw.tables import read_runs as read_runs
+    from bayes_infolaw.tables import simulate as simulate
+
+_HOMES = {
+    "Fit": "posterior.fit",
+    "InfeasibleError": "errors",
+    "InputError": "errors",
+    "RefusedError": "errors",
+    "RunTable": "tables",
+    "find_model": "model.library",
+    "fit": "posterior.fitting",
+    "list_models": "model.library",
+    "load_fit": "posterior.files",
+    "read_plan": "tables",
+    "read_runs": "tables",
+    "simulate": "tables",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOMES)

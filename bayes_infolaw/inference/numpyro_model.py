@@ -10,6 +10,7 @@ from numpyro.distributions import constraints
 from bayes_infolaw.inference.collapsed import conditional_coordinates, marginal_log_density
 from bayes_infolaw.model.layout import Layout, ModelData
 from bayes_infolaw.model.linear import (
+    LinearBlock,
     expected_log_loss,
     irreducible_loss,
     linear_block,
@@ -21,7 +22,7 @@ from bayes_infolaw.model.mean import log_information
 from bayes_infolaw.model.prior import Prior
 from bayes_infolaw.model.spec import ModelSpec
 
-__all__ = ["infolaw_model", "numpyro_prior"]
+__all__ = ["coefficients_of", "infolaw_model", "numpyro_prior"]
 
 
 def numpyro_prior(prior: Prior) -> dist.Distribution:
@@ -130,15 +131,35 @@ def _full_likelihood(
     The conditional (exact for Gaussian noise, a proxy otherwise) only chooses coordinates; the
     density is the model's own, Jacobian included.
     """
-    block = linear_block(draw, log_info, data, spec, layout, jnp)
-    sd = noise_sd(draw, data, spec, jnp)
-    floor = irreducible_loss(draw, data, spec)
-    z = _flat("coefficient_z", constraints.real_vector, (len(block.mean),))
-    reducible = 1.0 - floor / jnp.exp(data.log_loss)
-    proxy = data.log_loss + jnp.log(reducible)
-    c, log_jacobian = conditional_coordinates(z, proxy, sd / reducible, data.mask, block)
+    z = _flat("coefficient_z", constraints.real_vector, (2 + len(layout.coefficients),))
+    c, log_jacobian, block = _coefficients(
+        draw | {"coefficient_z": z}, log_info, data, spec, layout
+    )
     numpyro.deterministic("coefficients", c)
     numpyro.factor("coefficient_prior", log_prior_coefficients(c, block, spec, jnp) + log_jacobian)
+    floor, sd = irreducible_loss(draw, data, spec), noise_sd(draw, data, spec, jnp)
     mean = expected_log_loss(block.offset + block.columns @ c, floor, spec, jnp)
     noise = dist.StudentT(draw["nu"], mean, sd) if "nu" in draw else dist.Normal(mean, sd)
     numpyro.factor("log_likelihood", (noise.log_prob(data.log_loss) * data.mask).sum())
+
+
+def _coefficients(
+    draw: dict[str, Any], log_info: Any, data: ModelData, spec: ModelSpec, layout: Layout
+) -> tuple[Any, Any, LinearBlock]:
+    """(coefficients, log Jacobian, block) from the standardised coordinates of a full draw.
+
+    With an irreducible loss the conditional is that of log(loss - E), its noise to first order.
+    """
+    block = linear_block(draw, log_info, data, spec, layout, jnp)
+    sd = noise_sd(draw, data, spec, jnp)
+    reducible = 1.0 - irreducible_loss(draw, data, spec) / jnp.exp(data.log_loss)
+    proxy = data.log_loss + jnp.log(reducible)
+    z = draw["coefficient_z"]
+    c, log_jacobian = conditional_coordinates(z, proxy, sd / reducible, data.mask, block)
+    return c, log_jacobian, block
+
+
+def coefficients_of(draw: dict[str, Any], data: ModelData, spec: ModelSpec, layout: Layout) -> Any:
+    """Coefficients (p,) of the linear block at one draw of the full model's sites."""
+    log_info = log_information(draw, data, spec, layout, jnp)
+    return _coefficients(draw, log_info, data, spec, layout)[0]

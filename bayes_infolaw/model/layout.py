@@ -111,6 +111,9 @@ def group_columns(table: RunTable, anchors: Anchors) -> Array:
     """Indicator columns (n, levels) of every grouping column; zeros for an unseen level."""
     parts = [np.zeros((len(table), 0))]
     for group, levels in anchors.groups.items():
+        if group not in table.frame:  # a plan may leave a group open: an unseen level
+            parts.append(np.zeros((len(table), len(levels))))
+            continue
         values = table.frame[group].astype(str).to_numpy(dtype=object)
         parts.append((values[:, None] == np.array(levels, dtype=object)).astype(float))
     return np.column_stack(parts)

@@ -1,0 +1,166 @@
+"""A checked table and a model -> a fit: the whole inference in one call."""
+
+import importlib.metadata
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.model.anchors import Anchors, anchors_of
+from bayes_infolaw.model.layout import layout_of, model_data
+from bayes_infolaw.model.library import find_model
+from bayes_infolaw.model.spec import ModelSpec
+from bayes_infolaw.posterior.fit import Fit
+from bayes_infolaw.posterior.parameters import derived_draws
+from bayes_infolaw.posterior.verdict import judge
+from bayes_infolaw.tables import read_runs
+from bayes_infolaw.tables.runs import RunTable
+
+__all__ = ["FitSettings", "fit"]
+
+PACKAGES = ("bayes-infolaw", "numpyro", "jax", "numpy", "scipy", "arviz-stats")
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to sample; every number is a positive whole number (seed may be 0)."""
+
+    chains: int = 4
+    draws: int = 1000
+    warmup: int = 900
+    seed: int = 0
+    backend: str = "numpyro"
+    device: str = "auto"
+    collapsed: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("chains", "draws", "warmup"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name}: must be a whole number >= 1, got {value!r}")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(f"seed: must be a whole number >= 0, got {self.seed!r}")
+        if self.backend not in ("numpyro", "pymc"):
+            raise InputError(f"backend: must be numpyro or pymc, got {self.backend!r}")
+
+
+def fit(
+    table: RunTable | str | Path | pd.DataFrame,
+    model: str | Path | ModelSpec = "infolaw",
+    *,
+    buckets: list[str] | None = None,
+    prior_dominated: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> Fit:
+    """Fit the law to a table of training runs by NUTS.
+
+    Parameters
+    ----------
+    table : RunTable, path or DataFrame
+        Anything `read_runs` reads.
+    model : str, Path or ModelSpec
+        Name of a shipped model, or a model file.
+    buckets : list of str, optional
+        Bucket names, best first, where the table does not declare them.
+    prior_dominated : bool
+        Accept fewer runs than parameters that the table can inform.
+    progress : callable, optional
+        Called with (blocks done, blocks in all).
+    **settings
+        Fields of `FitSettings`: chains, draws, warmup, seed, backend ("numpyro" or "pymc"),
+        device ("auto", "cpu", "gpu"), collapsed (None: where the model allows).
+
+    Returns
+    -------
+    Fit
+        With its verdict; a fit that did not converge is returned too, and says so.
+
+    Raises
+    ------
+    InputError
+        A bad table, model file or setting.
+    """
+    chosen = FitSettings(**settings)
+    if not isinstance(table, RunTable):
+        table = read_runs(table, buckets=buckets, prior_dominated=prior_dominated)
+    spec = find_model(model)
+    return _fit(table, spec, anchors_of(table, spec), chosen, progress)
+
+
+def _fit(
+    table: RunTable,
+    spec: ModelSpec,
+    anchors: Anchors,
+    settings: FitSettings,
+    progress: Callable[[int, int], None] | None,
+) -> Fit:
+    started = time.perf_counter()
+    layout = layout_of(table, spec, anchors)
+    data = model_data(table, spec, anchors)
+    sampled = _sample(data, spec, layout, settings, progress)
+    named = {**sampled.draws, **derived_draws(sampled.draws, data, spec, layout)}
+    verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.stats["energy"])
+    info = {
+        **sampled.info,
+        "seconds": round(time.perf_counter() - started, 3),
+        "seed": settings.seed,
+        "backend": settings.backend,
+        "warmup": settings.warmup,
+        "versions": _versions(),
+        "notes": [*table.notes, *_notes(spec, anchors)],
+    }
+    return Fit(named, sampled.stats, table, spec, anchors, layout, verdict, info)
+
+
+def _sample(data: Any, spec: ModelSpec, layout: Any, settings: FitSettings, progress: Any) -> Any:
+    if settings.backend == "pymc":
+        from bayes_infolaw.inference.pymc_sample import sample_pymc
+
+        return sample_pymc(data, spec, layout, settings)
+    from bayes_infolaw.inference.device import prepare_device
+
+    plan = prepare_device(settings.device, settings.chains)
+    from bayes_infolaw.inference.nuts import NutsSettings
+    from bayes_infolaw.inference.problem import Problem
+    from bayes_infolaw.inference.sample import sample_numpyro
+
+    collapsed = spec.collapses if settings.collapsed is None else settings.collapsed
+    if collapsed and not spec.collapses:
+        raise InputError("collapsed: this model's linear block is not Gaussian; use False")
+    nuts = NutsSettings(
+        chains=settings.chains, draws=settings.draws, warmup=settings.warmup, seed=settings.seed
+    )
+    sampled = sample_numpyro(Problem(spec, layout, collapsed), data, nuts, plan, progress)
+    sampled.info["device"] = plan.reason
+    return sampled
+
+
+def _notes(spec: ModelSpec, anchors: Anchors) -> list[str]:
+    """What the anchors decided that a reader must know."""
+    notes = []
+    if anchors.tokens_0 is not None:
+        how = "chosen from the smallest K" if spec.tokens_0 == "auto" else "from the model file"
+        notes.append(f"K_0 = {anchors.tokens_0:.4g} tokens, {how}.")
+    if anchors.intercept == "single":
+        degree = np.exp(anchors.log_degree_ref)
+        notes.append(
+            f"All runs share overtraining degree m = {degree:.3g}: gamma and tau are not sampled, "
+            "another m is predicted from their priors."
+        )
+    return notes
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+            found[name] = "not installed"
+    return found
