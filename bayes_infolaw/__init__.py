@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from bayes_infolaw.errors import RefusedError as RefusedError
     from bayes_infolaw.model.library import find_model as find_model
     from bayes_infolaw.model.library import list_models as list_models
-    from bayes_infolaw.posterior.files import load_fit as load_fit
     from bayes_infolaw.posterior.fit import Fit as Fit
+    from bayes_infolaw.posterior.fit import load_fit as load_fit
     from bayes_infolaw.posterior.fitting import fit as fit
     from bayes_infolaw.tables import RunTable as RunTable
     from bayes_infolaw.tables import read_plan as read_plan
@@ -30,7 +30,7 @@ _HOMES = {
     "find_model": "model.library",
     "fit": "posterior.fitting",
     "list_models": "model.library",
-    "load_fit": "posterior.files",
+    "load_fit": "posterior.fit",
     "read_plan": "tables",
     "read_runs": "tables",
     "simulate": "tables",

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_infolaw.baselines.base import residual_sd
+from bayes_infolaw.laws.degrees import degree_clusters, form_clusters
 
 __all__ = ["Lines", "cluster_degrees", "fit_lines", "nearest_degree"]
 
 Array = np.ndarray
-
-SAME_DEGREE = 0.05
-"""Widest span of ln m within one degree."""
-MAX_DEGREES, MIN_RUNS_PER_DEGREE = 6, 3
 
 
 @dataclass(frozen=True)
@@ -38,15 +35,8 @@ def cluster_degrees(log_degree: Array) -> Array:
         Cluster means. The mean of all alone where there are more than 6 clusters or one of fewer
         than 3 runs: then a single intercept has to do for every degree.
     """
-    ordered = np.sort(log_degree)
-    starts = [0]
-    for i, value in enumerate(ordered):
-        if value - ordered[starts[-1]] > SAME_DEGREE:
-            starts.append(i)
-    clusters = np.split(ordered, starts[1:])
-    if len(clusters) > MAX_DEGREES or min(map(len, clusters)) < MIN_RUNS_PER_DEGREE:
-        return np.array([ordered.mean()])
-    return np.array([cluster.mean() for cluster in clusters])
+    centres, counts, _ = degree_clusters(log_degree)
+    return centres if form_clusters(counts) else np.array([log_degree.mean()])
 
 
 def nearest_degree(log_degree: Array, log_degrees: Array) -> Array:

@@ -160,7 +160,8 @@ class _Engine:
         """Repeat every table for its chains, and lane 0 for the padding."""
         index = np.r_[np.repeat(np.arange(self.tables), self.settings.chains)]
         index = np.concatenate([index, np.zeros(self.padded - self.lanes, dtype=int)])
-        return ModelData(*(jnp.asarray(np.asarray(array)[index]) for array in data))
+        arrays: list[Any] = [jnp.asarray(np.asarray(array)[index]) for array in data]
+        return ModelData(*arrays)
 
     def _lane(self, lanes: ModelData, whitenings: list[Whitening]) -> _Lane:
         index = np.repeat(np.arange(self.tables), self.settings.chains)
@@ -194,7 +195,7 @@ class _Engine:
         factor = np.stack([w.factor for w in whitenings])
         vector = centre + np.einsum("tij,tcsj->tcsi", factor, u)
         sizes = step_size[: self.lanes].reshape(self.tables, self.settings.chains)
-        return Draws(vector, *(gather(i) for i in range(1, 5)), step_size=sizes)
+        return Draws(vector, gather(1), gather(2), gather(3), gather(4), sizes)
 
 
 def _pooled(old: Whitening, u: Array) -> tuple[Whitening, Array, Array]:

@@ -68,7 +68,7 @@ def step_density(steps: Any, xp: Any = np) -> Any:
     return xp.exp(-xp.concatenate([xp.zeros_like(falls[..., :1]), falls], axis=-1))
 
 
-def normaliser(tokens: Any, tokens_ref: float, form: str, shape: Any, xp: Any = np) -> Any:
+def normaliser(tokens: Any, tokens_ref: Any, form: str, shape: Any, xp: Any = np) -> Any:
     """Normaliser of the exposure rate, scaled to one at ``tokens_ref``.
 
     ``log``: ``1 + kappa ln(K / K_ref)`` with ``kappa = 1 / ln(K_ref / K_0)`` (eq. 3);
@@ -131,7 +131,7 @@ def rate(
     if form == "exponential":
         position = (flops - flops_min) / (flops_max - flops_min)
     else:
-        position = xp.log(flops / flops_min) / np.log(flops_max / flops_min)
+        position = xp.log(flops / flops_min) / xp.log(flops_max / flops_min)
     if form == "log":
         return rate_min + (rate_max - rate_min) * position
     if form in ("power", "exponential"):

@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.laws.degrees import (
+    MAX_DEGREES,
+    MIN_RUNS_PER_DEGREE,
+    SAME_DEGREE,
+    degree_clusters,
+    form_clusters,
+)
+from bayes_infolaw.laws.published import K_0
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.tables.runs import RunArrays, RunTable
 
-__all__ = ["Anchors", "anchors_of", "degree_clusters"]
+__all__ = ["Anchors", "anchors_of"]
 
-PUBLISHED_TOKENS_0 = 1e9
-SAME_DEGREE = 0.05  # width of a cluster in ln m
-MAX_DEGREES, MIN_RUNS_PER_DEGREE = 6, 3
 SAME_SIZE = 1.05
 STAND_IN_SIZE_RANGE = 4.0  # one size only: the rate's second anchor, where a is prior-only
 
@@ -80,23 +85,6 @@ class Anchors:
         return cls(**{**data, **tuples, "groups": groups})
 
 
-def degree_clusters(log_degree: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster ln m: a cluster spans at most 0.05.
-
-    Returns
-    -------
-    centres : array of shape (c,), increasing
-    counts : array of shape (c,)
-    """
-    ordered = np.sort(log_degree)
-    starts = [0]
-    for i, value in enumerate(ordered):
-        if value - ordered[starts[-1]] > SAME_DEGREE:
-            starts.append(i)
-    parts = np.split(ordered, starts[1:])
-    return np.array([p.mean() for p in parts]), np.array([len(p) for p in parts])
-
-
 def anchors_of(table: RunTable, spec: ModelSpec) -> Anchors:
     """Compute the anchors of a table's rows under a model.
 
@@ -148,7 +136,7 @@ def _tokens_0(spec: ModelSpec, tokens_min: float) -> float | None:
     if spec.normaliser != "log" or spec.tokens_0 == "sampled":
         return None
     if spec.tokens_0 == "auto":
-        return PUBLISHED_TOKENS_0 if tokens_min >= 3 * PUBLISHED_TOKENS_0 else tokens_min / 10
+        return K_0 if tokens_min >= 3 * K_0 else tokens_min / 10
     value = float(spec.tokens_0)
     if value >= tokens_min:
         raise InputError(
@@ -159,8 +147,8 @@ def _tokens_0(spec: ModelSpec, tokens_min: float) -> float | None:
 
 
 def _degrees(log_degree: np.ndarray, spec: ModelSpec) -> dict[str, Any]:
-    centres, counts = degree_clusters(log_degree)
-    clustered = len(centres) <= MAX_DEGREES and counts.min() >= MIN_RUNS_PER_DEGREE
+    centres, counts, _ = degree_clusters(log_degree)
+    clustered = form_clusters(counts)
     kind = spec.intercept
     if kind == "auto":
         kind = "single" if len(centres) == 1 else ("clusters" if clustered else "smooth")

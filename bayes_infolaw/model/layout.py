@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.model.anchors import SAME_DEGREE, Anchors
+from bayes_infolaw.laws.degrees import SAME_DEGREE
+from bayes_infolaw.model.anchors import Anchors
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.tables.runs import RunArrays, RunTable
 
@@ -40,7 +41,6 @@ class ModelData(NamedTuple):
     log_loss_mean: Array
     log_loss_range: Array
     loss_min: Array
-    log_tokens_0: Array
     flops_ref: Array
 
 
@@ -162,7 +162,7 @@ def _anchor_arrays(anchors: Anchors) -> dict[str, Any]:
     arrays["log_loss_range"] = np.asarray(anchors.log_loss_range)
     # All runs of one length leave K_0 no range to act over: a stand-in keeps kappa finite.
     arrays["tokens_min"] = np.asarray(min(anchors.tokens_min, anchors.tokens_ref / np.e))
-    fixed = anchors.tokens_0 is not None
-    tokens_0 = anchors.tokens_0 if fixed else anchors.tokens_min / 10
-    arrays["kappa"] = np.asarray(1.0 / np.log(anchors.tokens_ref / tokens_0) if fixed else 0.0)
-    return {**arrays, "log_tokens_0": np.asarray(np.log(tokens_0))}
+    # Without a fixed K_0 kappa is sampled or has no meaning; 0 is the constant normaliser.
+    tokens_0 = anchors.tokens_0
+    kappa = 1.0 / np.log(anchors.tokens_ref / tokens_0) if tokens_0 is not None else 0.0
+    return {**arrays, "kappa": np.asarray(kappa)}

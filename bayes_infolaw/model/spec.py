@@ -12,7 +12,7 @@ from bayes_infolaw.model.prior import Prior
 
 __all__ = ["ModelSpec", "spec_from_table", "spec_from_text"]
 
-CHOICES = {
+CHOICES: dict[str, dict[str, Any]] = {
     "law": {
         "normaliser": NORMALISERS,
         "rate": RATES,

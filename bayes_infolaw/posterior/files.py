@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ from bayes_infolaw.model.anchors import Anchors
 from bayes_infolaw.model.layout import layout_of
 from bayes_infolaw.model.linear import coefficient_names
 from bayes_infolaw.model.spec import spec_from_text
-from bayes_infolaw.posterior.fit import Fit
 from bayes_infolaw.posterior.pointwise import log_likelihood_draws, log_prior_draws
+from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.verdict import Verdict
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["load_fit", "save_fit", "to_datatree"]
+__all__ = ["read_fields", "save_fit", "to_datatree"]
 
 FORMAT = 1
 DRAW_DIMS = ("chain", "draw")
 
 
-def to_datatree(fit: Fit, *, log_likelihood: bool = False, log_prior: bool = False) -> xr.DataTree:
+def to_datatree(
+    fit: FittedModel, *, log_likelihood: bool = False, log_prior: bool = False
+) -> xr.DataTree:
     """The fit as a DataTree.
 
     Groups: ``posterior`` (reported parameters, in the units of the attrs), ``draws`` (what the
@@ -43,8 +46,8 @@ def to_datatree(fit: Fit, *, log_likelihood: bool = False, log_prior: bool = Fal
     }
     if log_likelihood:
         pointwise = {"log_loss": log_likelihood_draws(fit)}
-        dims = {"log_loss": ("run",)}
-        groups["log_likelihood"] = _by_draw(pointwise, dims).assign_coords(run=run)
+        per_run = _by_draw(pointwise, {"log_loss": ("run",)})
+        groups["log_likelihood"] = per_run.assign_coords(run=run)
     if log_prior:
         groups["log_prior"] = _by_draw(log_prior_draws(fit), {})
     tree = xr.DataTree.from_dict(groups)
@@ -53,7 +56,7 @@ def to_datatree(fit: Fit, *, log_likelihood: bool = False, log_prior: bool = Fal
     return tree
 
 
-def _by_draw(values: dict[str, np.ndarray], inner: dict[str, tuple[str, ...]]) -> xr.Dataset:
+def _by_draw(values: dict[str, np.ndarray], inner: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
     first = next(iter(values.values()))
     coords = {dim: np.arange(size) for dim, size in zip(DRAW_DIMS, first.shape[:2], strict=True)}
     variables = {
@@ -67,7 +70,7 @@ def _safe(name: str) -> str:
     return name.replace("/", "|")
 
 
-def _inner_dims(fit: Fit) -> dict[str, tuple[str, ...]]:
+def _inner_dims(fit: FittedModel) -> dict[str, tuple[str, ...]]:
     return {
         "coefficients": ("coefficient",),
         "theta_corpus_z": ("corpus",),
@@ -90,7 +93,7 @@ def _text(column: pd.Series) -> np.ndarray:
     return column.astype(object).where(column.notna(), "").astype(str).to_numpy(dtype=object)
 
 
-def _facts(fit: Fit) -> dict[str, Any]:
+def _facts(fit: FittedModel) -> dict[str, Any]:
     table = fit.table
     return {
         "format": FORMAT,
@@ -117,7 +120,7 @@ def _facts(fit: Fit) -> dict[str, Any]:
     }
 
 
-def save_fit(fit: Fit, path: str | Path) -> None:
+def save_fit(fit: FittedModel, path: str | Path) -> None:
     """Write a fit; the file appears whole or not at all.
 
     Raises
@@ -138,8 +141,8 @@ def save_fit(fit: Fit, path: str | Path) -> None:
         raise
 
 
-def load_fit(path: str | Path) -> Fit:
-    """Read a fit written by `Fit.save`.
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """Read the fields of a fit written by `save_fit`.
 
     Raises
     ------
@@ -155,16 +158,16 @@ def load_fit(path: str | Path) -> Fit:
         facts = json.loads(loaded.attrs["bayes_infolaw"])
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"fit: must be a bayes-infolaw fit file, got {str(path)!r}") from error
-    return _fit_from(loaded, facts, path)
+    return _fields_from(loaded, facts, path)
 
 
-def _fit_from(tree: xr.DataTree, facts: dict[str, Any], path: Path) -> Fit:
+def _fields_from(tree: xr.DataTree, facts: dict[str, Any], path: Path) -> dict[str, Any]:
     table = _table_from(tree["constant_data"].to_dataset(), facts["table"])
     if table.compute_hash() != table.data_hash:
         raise InputError(f"fit: rows in {str(path)!r} do not match their data hash")
     spec = spec_from_text(facts["model"]).with_tokens_0(facts["K_0"])
     anchors = Anchors.from_dict(facts["anchors"])
-    return Fit(
+    return dict(
         draws={str(k): v.to_numpy() for k, v in tree["draws"].to_dataset().data_vars.items()},
         stats={str(k): v.to_numpy() for k, v in tree["sample_stats"].to_dataset().items()},
         table=table,

@@ -1,129 +1,37 @@
-"""A fit: draws, the model and rows they belong to, and the verdict."""
+"""A fit and all that can be asked of it."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 
-from bayes_infolaw.errors import RefusedError
-from bayes_infolaw.model.anchors import Anchors
-from bayes_infolaw.model.layout import Layout, ModelData, model_data
-from bayes_infolaw.model.spec import ModelSpec
-from bayes_infolaw.posterior.parameters import prior_only, reported_draws, units_of
-from bayes_infolaw.posterior.verdict import Verdict
+from bayes_infolaw.laws.target import LawAtTarget
+from bayes_infolaw.posterior.files import read_fields, save_fit, to_datatree
+from bayes_infolaw.posterior.predict import predict
+from bayes_infolaw.posterior.state import FittedModel
+from bayes_infolaw.posterior.target import law_at_target
+from bayes_infolaw.recipes.recommend import Recommendation, recommend
 from bayes_infolaw.tables.runs import RunTable
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bayes_infolaw.laws.target import LawAtTarget
-    from bayes_infolaw.recipes.recommend import Recommendation
-
-__all__ = ["Fit"]
+__all__ = ["Fit", "load_fit"]
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Posterior of one model on one table.
-
-    Attributes
-    ----------
-    draws : dict of str to array (chain, draw, ...)
-        Every sampled parameter, ``coefficients`` (chain, draw, p) of the linear block, and the
-        derived ``log_alpha``, ``beta``, ``irreducible_loss``.
-    stats : dict of str to array (chain, draw)
-        ``diverging``, ``energy``, ``n_steps``, ``acceptance_rate``.
-    table : RunTable
-        The fitted rows.
-    spec, anchors, layout : ModelSpec, Anchors, Layout
-        The model file and what it was anchored to.
-    verdict : Verdict
-    info : dict
-        Provenance: seed, back end, device, seconds, versions, starts, notes.
-    """
-
-    draws: dict[str, np.ndarray]
-    stats: dict[str, np.ndarray]
-    table: RunTable
-    spec: ModelSpec
-    anchors: Anchors
-    layout: Layout
-    verdict: Verdict
-    info: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def data(self) -> ModelData:
-        """Arrays of the fitted rows in the model's units."""
-        return model_data(self.table, self.spec, self.anchors)
-
-    @property
-    def units(self) -> dict[str, Any]:
-        """Units of the reported parameters."""
-        return units_of(self.spec, self.anchors, self.table.loss_unit)
-
-    @property
-    def prior_only(self) -> dict[str, str]:
-        """Parameters that the table cannot inform, with the reason."""
-        return prior_only(self.table.n_buckets, self.anchors)
-
-    def parameters(self) -> dict[str, np.ndarray]:
-        """Draws (chain, draw) of every reported parameter, in `units`."""
-        return reported_draws(self.draws, self.data, self.spec, self.layout, self.anchors)
-
-    def summary(self, prob: float = 0.9) -> dict[str, dict[str, float] | None]:
-        """Mean, sd and equal-tailed interval of every reported parameter.
-
-        ``theta`` is None for a one-bucket table: it is not in the model.
-        """
-        tails = [(1 - prob) / 2, (1 + prob) / 2]
-        out: dict[str, Any] = {} if self.layout.n_buckets > 1 else {"theta": None}
-        for name, value in self.parameters().items():
-            lo, hi = np.quantile(value, tails)
-            moments = {"mean": float(value.mean()), "sd": float(value.std(ddof=1))}
-            out[name] = {**moments, "lo": float(lo), "hi": float(hi), "prob": prob}
-        return out
-
-    def require_usable(self, allow_unconverged: bool = False) -> None:
-        """Refuse to go on from a fit that did not converge.
-
-        Raises
-        ------
-        RefusedError
-            The verdict is bad and ``allow_unconverged`` is False.
-        """
-        if not self.verdict.converged and not allow_unconverged:
-            why = "; ".join(self.verdict.failures())
-            raise RefusedError(f"fit did not converge ({why}); --allow-unconverged overrides")
-
-    def require_data(self, table: RunTable) -> None:
-        """Refuse a table other than the one that was fitted.
-
-        Raises
-        ------
-        RefusedError
-            The data hashes differ.
-        """
-        if table.data_hash != self.table.data_hash:
-            ours, theirs = self.table.data_hash[:12], table.data_hash[:12]
-            raise RefusedError(f"data hash: the fit is of {ours}..., the table is {theirs}...")
+class Fit(FittedModel):
+    """Posterior of one model on one table; attributes as in `posterior.state.FittedModel`."""
 
     def predict(
         self,
-        plan: "RunTable | pd.DataFrame | str",
+        plan: RunTable | pd.DataFrame | str | Path,
         prob: float = 0.9,
         *,
         allow_unconverged: bool = False,
     ) -> xr.Dataset:
         """Posterior predictive losses of planned runs; see `posterior.predict.predict`."""
-        from bayes_infolaw.posterior.predict import predict
-
         return predict(self, plan, prob, allow_unconverged=allow_unconverged)
 
-    def target(self, **target: Any) -> "LawAtTarget":
+    def target(self, **target: Any) -> LawAtTarget:
         """The law's draws at one target; see `posterior.target.law_at_target`."""
-        from bayes_infolaw.posterior.target import law_at_target
-
         return law_at_target(self, **target)
 
     def recommend(
@@ -134,26 +42,31 @@ class Fit:
         prob: float = 0.9,
         allow_unconverged: bool = False,
         **target: Any,
-    ) -> "Recommendation":
+    ) -> Recommendation:
         """The recipe that minimises expected loss at a target; see `recipes.recommend`.
 
         ``target``: params_nonembedding, tokens, source_tokens, and optionally shares,
         flops_per_token or overtraining, groups, corpus.
         """
-        from bayes_infolaw.recipes.recommend import recommend
-
         self.require_usable(allow_unconverged)
         law = self.target(**target)
         return recommend(law, ordered=ordered, incumbent=incumbent, prob=prob)
 
     def to_arviz(self, *, log_likelihood: bool = False, log_prior: bool = False) -> xr.DataTree:
         """The fit as an ArviZ 1.x DataTree; see `posterior.files.to_datatree`."""
-        from bayes_infolaw.posterior.files import to_datatree
-
         return to_datatree(self, log_likelihood=log_likelihood, log_prior=log_prior)
 
     def save(self, path: Any) -> None:
         """Write the fit to a netCDF file (to a temporary file first, then renamed)."""
-        from bayes_infolaw.posterior.files import save_fit
-
         save_fit(self, path)
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Read a fit written by `Fit.save`.
+
+    Raises
+    ------
+    InputError
+        No such file, not a fit file, or its rows do not match their hash.
+    """
+    return Fit(**read_fields(path))

@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.posterior.fit import Fit
+from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables import read_plan
 from bayes_infolaw.tables.runs import RunTable
 
 __all__ = ["plan_for"]
 
 
-def plan_for(fit: Fit, plan: RunTable | pd.DataFrame | str | Path) -> RunTable:
+def plan_for(fit: FittedModel, plan: RunTable | pd.DataFrame | str | Path) -> RunTable:
     """Read and check a plan against a fit.
 
     Parameters
@@ -41,7 +41,7 @@ def plan_for(fit: Fit, plan: RunTable | pd.DataFrame | str | Path) -> RunTable:
     return replace(plan, corpus=corpus, groups=fit.table.groups, notes=notes)
 
 
-def _degree_note(fit: Fit, plan: RunTable) -> tuple[str, ...]:
+def _degree_note(fit: FittedModel, plan: RunTable) -> tuple[str, ...]:
     """M from M and m from N differ by some 10 %: say so where fit and plan do not match."""
     ours, theirs = (t.provenance.get("flops_from") for t in (fit.table, plan))
     given = "overtraining" in plan.provenance.get("given", ())

@@ -11,14 +11,14 @@ from bayes_infolaw.model.linear import (
 )
 from bayes_infolaw.model.mean import log_information
 from bayes_infolaw.model.sites import sites_of
-from bayes_infolaw.posterior.fit import Fit
+from bayes_infolaw.posterior.state import FittedModel
 
 __all__ = ["expected_draws", "log_likelihood_draws", "log_prior_draws"]
 
 Array = np.ndarray
 
 
-def expected_draws(fit: Fit) -> tuple[Array, Array]:
+def expected_draws(fit: FittedModel) -> tuple[Array, Array]:
     """Expected log loss and noise sd of the fitted rows, each (chain, draw, n)."""
     draws, data = fit.draws, fit.data
     log_info = log_information(draws, data, fit.spec, fit.layout)
@@ -28,7 +28,7 @@ def expected_draws(fit: Fit) -> tuple[Array, Array]:
     return mean, noise_sd(draws, data, fit.spec)
 
 
-def log_likelihood_draws(fit: Fit) -> Array:
+def log_likelihood_draws(fit: FittedModel) -> Array:
     """Log density of each observed log loss, (chain, draw, n)."""
     mean, sd = expected_draws(fit)
     if fit.spec.noise == "studentt":
@@ -37,7 +37,7 @@ def log_likelihood_draws(fit: Fit) -> Array:
     return stats.norm.logpdf(fit.data.log_loss, mean, sd)
 
 
-def log_prior_draws(fit: Fit) -> dict[str, Array]:
+def log_prior_draws(fit: FittedModel) -> dict[str, Array]:
     """Log prior density of every top-level parameter, (chain, draw).
 
     Group effects are not here: power scaling must leave the inner levels of a hierarchy alone.
@@ -57,7 +57,7 @@ def log_prior_draws(fit: Fit) -> dict[str, Array]:
     return out | _coefficient_priors(fit)
 
 
-def _coefficient_priors(fit: Fit) -> dict[str, Array]:
+def _coefficient_priors(fit: FittedModel) -> dict[str, Array]:
     c, priors = fit.draws["coefficients"], fit.spec.priors
     level, slope = pair_priors(fit.spec)
     natural = fit.spec.loss_block == "natural"

@@ -9,9 +9,9 @@ import xarray as xr
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.model.linear import expected_log_loss
 from bayes_infolaw.posterior.beyond import distance_beyond
-from bayes_infolaw.posterior.fit import Fit
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.rows import RowDraws, row_draws
+from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables.runs import RunTable
 
 __all__ = ["predict", "prediction_table"]
@@ -21,7 +21,7 @@ PARTS = ("parameters", "group", "noise")
 
 
 def predict(
-    fit: Fit,
+    fit: FittedModel,
     plan: RunTable | pd.DataFrame | str | Path,
     prob: float = 0.9,
     *,
@@ -73,7 +73,7 @@ def predict(
     return _with_runs(dataset, pd.concat([table, beyond], axis=1), fit, checked, prob)
 
 
-def _noise(fit: Fit, rows: RowDraws, seed: int) -> Array:
+def _noise(fit: FittedModel, rows: RowDraws, seed: int) -> Array:
     rng = np.random.default_rng([seed, 3])
     z = rng.standard_normal(rows.noise_sd.shape)
     if fit.spec.noise == "studentt":
@@ -107,7 +107,7 @@ def _per_run(draws: dict[str, Array], variance: dict[str, Array], prob: float) -
     return pd.DataFrame(columns | {f"variance_{part}": variance[part] for part in PARTS})
 
 
-def _dataset(fit: Fit, plan: RunTable, draws: dict[str, Array]) -> xr.Dataset:
+def _dataset(fit: FittedModel, plan: RunTable, draws: dict[str, Array]) -> xr.Dataset:
     shape = (*fit.draws["sigma"].shape, len(plan))
     dims = ("chain", "draw", "run")
     coords = {
@@ -120,7 +120,7 @@ def _dataset(fit: Fit, plan: RunTable, draws: dict[str, Array]) -> xr.Dataset:
 
 
 def _with_runs(
-    dataset: xr.Dataset, table: pd.DataFrame, fit: Fit, plan: RunTable, prob: float
+    dataset: xr.Dataset, table: pd.DataFrame, fit: FittedModel, plan: RunTable, prob: float
 ) -> xr.Dataset:
     dataset = dataset.assign({name: ("run", table[name].to_numpy()) for name in table})
     unit = fit.table.loss_unit

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.laws.degrees import SAME_DEGREE, degree_clusters
 from bayes_infolaw.laws.infolaw import normaliser
-from bayes_infolaw.model.anchors import SAME_DEGREE
 from bayes_infolaw.model.layout import ModelData, model_data
 from bayes_infolaw.model.linear import noise_sd
 from bayes_infolaw.model.mean import densities, log_information, normaliser_shape, rates
-from bayes_infolaw.posterior.fit import Fit
+from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables.runs import RunTable
 
 __all__ = ["RowDraws", "law_at_rows", "row_draws"]
@@ -38,12 +38,12 @@ class RowDraws(NamedTuple):
     noise_sd: Array  # sd of log loss of a new run
 
 
-def flat_draws(fit: Fit) -> dict[str, Array]:
+def flat_draws(fit: FittedModel) -> dict[str, Array]:
     """Every draw with chains joined: (J, ...)."""
     return {name: value.reshape(-1, *value.shape[2:]) for name, value in fit.draws.items()}
 
 
-def row_draws(fit: Fit, plan: RunTable, seed: int) -> RowDraws:
+def row_draws(fit: FittedModel, plan: RunTable, seed: int) -> RowDraws:
     """Log reducible loss, E and the sds of a plan's rows, draw by draw.
 
     Raises
@@ -64,7 +64,7 @@ def row_draws(fit: Fit, plan: RunTable, seed: int) -> RowDraws:
     )
 
 
-def law_at_rows(fit: Fit, plan: RunTable, seed: int) -> LawAtRows:
+def law_at_rows(fit: FittedModel, plan: RunTable, seed: int) -> LawAtRows:
     """The law's parameters at each row of a plan, joint over draws."""
     draws, data = flat_draws(fit), model_data(plan, fit.spec, fit.anchors)
     by_row = {k: v[:, None] for k, v in draws.items() if v.ndim == 1}
@@ -86,7 +86,7 @@ def law_at_rows(fit: Fit, plan: RunTable, seed: int) -> LawAtRows:
     )
 
 
-def _require_domain(fit: Fit, plan: RunTable, rate: Array, level: Array) -> None:
+def _require_domain(fit: FittedModel, plan: RunTable, rate: Array, level: Array) -> None:
     tokens_0 = fit.anchors.tokens_0
     for i, (run, tokens) in enumerate(zip(plan.frame["run"], plan.arrays().tokens, strict=True)):
         if tokens_0 is not None and tokens <= tokens_0:
@@ -101,7 +101,11 @@ def _require_domain(fit: Fit, plan: RunTable, rate: Array, level: Array) -> None
 
 
 def _effects(
-    fit: Fit, plan: RunTable, data: ModelData, draws: dict[str, Array], rng: np.random.Generator
+    fit: FittedModel,
+    plan: RunTable,
+    data: ModelData,
+    draws: dict[str, Array],
+    rng: np.random.Generator,
 ) -> tuple[Array, Array]:
     """Summed effects (J, n) of degree and groups, and the sd of the unseen ones (J, n)."""
     known = draws["coefficients"][:, 2:] @ data.columns.T
@@ -113,7 +117,7 @@ def _effects(
 
 
 def _unseen_degree(
-    fit: Fit, plan: RunTable, draws: dict[str, Array], rng: np.random.Generator
+    fit: FittedModel, plan: RunTable, draws: dict[str, Array], rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Effect and variance of degrees in no cluster; runs of one degree share their effect."""
     n_draws, kind = len(draws["sigma"]), fit.anchors.intercept
@@ -126,18 +130,18 @@ def _unseen_degree(
     if not new.any():
         return effect, effect
     tau, gamma = _degree_prior(fit, draws, kind, rng)
-    degrees = np.round(log_degree / SAME_DEGREE)
-    z = {degree: rng.standard_normal(n_draws) for degree in np.unique(degrees[new])}
+    _, counts, degree = degree_clusters(log_degree)
+    z = rng.standard_normal((n_draws, len(counts)))
     for i in np.flatnonzero(new):
         away = log_degree[i] - fit.anchors.log_degree_ref
-        effect[:, i] = gamma * away + tau * z[degrees[i]]
+        effect[:, i] = gamma * away + tau * z[:, degree[i]]
     away = np.where(new, log_degree - fit.anchors.log_degree_ref, 0.0)
     prior_slope = fit.spec.priors["gamma"].sigma if kind == "single" else 0.0
     return effect, new * (tau[:, None] ** 2 + (prior_slope * away) ** 2)
 
 
 def _degree_prior(
-    fit: Fit, draws: dict[str, Array], kind: str, rng: np.random.Generator
+    fit: FittedModel, draws: dict[str, Array], kind: str, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """(tau, slope not in the columns): prior draws where one degree informed neither."""
     if kind == "clusters":

@@ -8,15 +8,15 @@ import pandas as pd
 
 from bayes_infolaw.errors import InputError, RefusedError
 from bayes_infolaw.laws.target import LawAtTarget
-from bayes_infolaw.posterior.fit import Fit
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.rows import flat_draws, law_at_rows
+from bayes_infolaw.posterior.state import FittedModel
 
 __all__ = ["law_at_target"]
 
 
 def law_at_target(
-    fit: Fit,
+    fit: FittedModel,
     *,
     params_nonembedding: float,
     tokens: float,
@@ -67,7 +67,7 @@ def law_at_target(
     return _law(fit, plan)
 
 
-def source_shares(fit: Fit, shares: Mapping[str, float] | None) -> dict[str, float]:
+def source_shares(fit: FittedModel, shares: Mapping[str, float] | None) -> dict[str, float]:
     """Source shares by bucket name: the given ones, else the ones all fitted runs agree on."""
     if shares is not None:
         unknown = sorted(set(shares) ^ set(fit.table.buckets))
@@ -81,7 +81,7 @@ def source_shares(fit: Fit, shares: Mapping[str, float] | None) -> dict[str, flo
     return dict(zip(fit.table.buckets, map(float, fitted[0]), strict=True))
 
 
-def _law(fit: Fit, plan: Any) -> LawAtTarget:
+def _law(fit: FittedModel, plan: Any) -> LawAtTarget:
     law = law_at_rows(fit, plan, int(fit.info.get("seed", 0)))
     draws, runs = flat_draws(fit), plan.arrays()
     inside = (law.rate[:, 0] > 0) & (law.normaliser[:, 0] > 0)
