@@ -1,6 +1,6 @@
-"""The hierarchical model as a PyMC model: the same joint density as `numpyro_model.py`, uncollapsed.
+"""The hierarchical model as a PyMC model: the same joint density as NumPyro's, uncollapsed.
 
-The only module of the package that imports PyMC.
+`pymc_sample.py` draws from it; no other module of the package knows PyMC.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ except ImportError as error:
     message = "the PyMC back end needs PyMC: pip install 'bayes_infolaw[pymc]'"
     raise ImportError(message) from error
 
+from bayes_infolaw.inference.textbook import TEXTBOOK_PRIORS, TextbookData, textbook_log_loss
 from bayes_infolaw.model.layout import Layout, ModelData
 from bayes_infolaw.model.linear import (
     LEVEL,
@@ -31,7 +32,7 @@ from bayes_infolaw.model.prior import Prior
 from bayes_infolaw.model.sites import sites_of
 from bayes_infolaw.model.spec import ModelSpec
 
-__all__ = ["build_pymc_model", "pymc_prior"]
+__all__ = ["build_pymc_model", "build_textbook_model", "pymc_prior"]
 
 RATE_START = 0.1  # a flat prior has no centre of its own: the published rates' order of magnitude
 
@@ -187,3 +188,13 @@ def _likelihood(mean: Any, sd: Any, draw: dict[str, Any], data: ModelData) -> No
         pm.StudentT("log_loss", nu=draw["nu"], mu=mean, sigma=sd, observed=data.log_loss)
     else:
         pm.Normal("log_loss", mu=mean, sigma=sd, observed=data.log_loss)
+
+
+def build_textbook_model(data: TextbookData) -> Any:
+    """The paper's form with `textbook.TEXTBOOK_PRIORS`, for comparison only."""
+    with pm.Model() as model:
+        size = {"alpha": data.n_degrees}
+        draw = {name: _free(name, p, size.get(name, 0)) for name, p in TEXTBOOK_PRIORS.items()}
+        mean = textbook_log_loss(draw, data, pt)
+        pm.Normal("log_loss", mu=mean, sigma=draw["sigma"], observed=data.log_loss)
+    return model
