@@ -2,7 +2,7 @@
 
 The kernel is NumPyro's; ours is what surrounds it. Every lane (a chain of a table) moves in
 coordinates whitened by its table's curvature; after each warm-up phase the whitening is refined
-with the covariance pooled over the table's chains. One compiled block of transitions serves
+with the draws pooled over the table's chains. One compiled block of transitions serves
 warm-up and draws alike, so compilation is paid once and progress can be shown between blocks.
 """
 
@@ -19,7 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from numpyro.infer.hmc import hmc
 
 from bayes_infolaw.inference.problem import Problem
-from bayes_infolaw.inference.starts import Whitening
+from bayes_infolaw.inference.whitening import Whitening, refine
 from bayes_infolaw.model.layout import ModelData
 
 __all__ = ["Draws", "NutsSettings", "run_nuts"]
@@ -59,8 +59,7 @@ class Draws(NamedTuple):
 
 class _Lane(NamedTuple):
     data: ModelData
-    centre: Any
-    factor: Any
+    whitening: Whitening
 
 
 def run_nuts(
@@ -95,9 +94,7 @@ class _Engine:
         self.padded = -(-self.lanes // len(devices)) * len(devices)
         density = problem.potential()
         self.init, self.sample = hmc(
-            potential_fn_gen=lambda lane: (
-                lambda u: density(lane.centre + lane.factor @ u, lane.data)
-            ),
+            potential_fn_gen=lambda lane: lambda v: density(lane.whitening.forward(v), lane.data),
             algo="NUTS",
         )
         spread = partial(
@@ -136,73 +133,71 @@ class _Engine:
     ) -> Draws:
         settings, rng = self.settings, np.random.default_rng(self.settings.seed)
         per_phase, final = settings.phase // BLOCK, -(-settings.draws // BLOCK)
-        done, total = 0, PHASES * per_phase + final
-        lanes = self._per_lane(data)
-        u = rng.standard_normal((self.padded, self.problem.dimension))
+        total = PHASES * per_phase + final
+        tables = self._per_lane(data)
+        v = rng.standard_normal((self.padded, self.problem.dimension))
         step_size = np.full(self.padded, 0.5)
         for phase in range(PHASES):
-            key = jax.random.key(settings.seed * PHASES + phase)
-            keys = jax.random.split(key, self.padded)
-            lane = self._lane(lanes, whitenings)
-            state = self.start(keys, u, step_size, lane)
-            seen = []
-            for _ in range(per_phase + (final if phase == PHASES - 1 else 0)):
-                state, block = self.block(state, lane)
-                seen.append(jax.tree.map(np.asarray, block))
-                done += 1
-                progress(done, total)
-            if phase < PHASES - 1:
-                step_size = np.asarray(state.adapt_state.step_size)
-                whitenings, u = self._refine(whitenings, seen)
-        return self._collect(seen[per_phase:], whitenings, np.asarray(state.adapt_state.step_size))
+            last = phase == PHASES - 1
+            lane = _Lane(tables, self._whitening_per_lane(whitenings))
+            keys = jax.random.split(jax.random.key(settings.seed * PHASES + phase), self.padded)
+            state = self.start(keys, v, step_size, lane)
+            blocks, done = per_phase + (final if last else 0), phase * per_phase
+            state, seen = self._advance(
+                state, lane, blocks, lambda i, d=done: progress(d + i, total)
+            )
+            step_size = np.asarray(state.adapt_state.step_size)
+            if not last:
+                whitenings, v = self._refine(whitenings, seen)
+        return self._collect(seen[per_phase:], whitenings, step_size)
+
+    def _advance(
+        self, state: Any, lane: _Lane, blocks: int, progress: Callable[[int], None]
+    ) -> tuple[Any, list[Any]]:
+        seen = []
+        for i in range(blocks):
+            state, block = self.block(state, lane)
+            seen.append(jax.tree.map(np.asarray, block))
+            progress(i + 1)
+        return state, seen
+
+    def _lane_tables(self) -> Array:
+        """Table of every lane: each table once a chain, padding lanes repeat the first."""
+        index = np.repeat(np.arange(self.tables), self.settings.chains)
+        return np.concatenate([index, np.zeros(self.padded - self.lanes, dtype=int)])
 
     def _per_lane(self, data: ModelData) -> ModelData:
-        """Repeat every table for its chains, and lane 0 for the padding."""
-        index = np.r_[np.repeat(np.arange(self.tables), self.settings.chains)]
-        index = np.concatenate([index, np.zeros(self.padded - self.lanes, dtype=int)])
+        index = self._lane_tables()
         arrays: list[Any] = [jnp.asarray(np.asarray(array)[index]) for array in data]
         return ModelData(*arrays)
 
-    def _lane(self, lanes: ModelData, whitenings: list[Whitening]) -> _Lane:
-        index = np.repeat(np.arange(self.tables), self.settings.chains)
-        index = np.concatenate([index, np.zeros(self.padded - self.lanes, dtype=int)])
-        centre = np.stack([w.centre for w in whitenings])[index]
-        factor = np.stack([w.factor for w in whitenings])[index]
-        return _Lane(lanes, jnp.asarray(centre), jnp.asarray(factor))
+    def _whitening_per_lane(self, whitenings: list[Whitening]) -> Whitening:
+        index = self._lane_tables()
+        arrays = [jnp.asarray(np.stack(part)[index]) for part in zip(*whitenings, strict=True)]
+        return Whitening(*arrays)
 
     def _refine(
         self, whitenings: list[Whitening], seen: list[Any]
     ) -> tuple[list[Whitening], Array]:
-        """Pool each table's second half of the phase into a new whitening; map the last states."""
-        u = np.concatenate([block[0] for block in seen], axis=1)
-        u = u[: self.lanes].reshape(self.tables, self.settings.chains, -1, u.shape[-1])
+        """Refit each table's whitening to the second half of the phase; map the last states."""
+        v = self._by_table(seen, 0)
+        half = v.shape[2] // 2
         refined, states = [], []
-        for old, table in zip(whitenings, u, strict=True):
-            new, root, mean = _pooled(old, table[:, table.shape[1] // 2 :])
+        for old, table in zip(whitenings, v, strict=True):
+            vectors = old.forward(table)
+            new = refine(old, vectors[:, half:].reshape(-1, v.shape[-1]))
             refined.append(new)
-            states.append(np.linalg.solve(root, (table[:, -1] - mean).T).T)
+            states.append(new.inverse(vectors[:, -1]))
         last = np.concatenate(states)
         return refined, np.concatenate([last, np.tile(last[:1], (self.padded - self.lanes, 1))])
 
+    def _by_table(self, seen: list[Any], part: int) -> Array:
+        """Join blocks: (tables, chains, transitions, ...)."""
+        array = np.concatenate([block[part] for block in seen], axis=1)[: self.lanes]
+        return array.reshape(self.tables, self.settings.chains, *array.shape[1:])
+
     def _collect(self, seen: list[Any], whitenings: list[Whitening], step_size: Array) -> Draws:
-        def gather(i: int) -> Array:
-            array = np.concatenate([block[i] for block in seen], axis=1)[: self.lanes]
-            array = array[:, : self.settings.draws]
-            return array.reshape(self.tables, self.settings.chains, *array.shape[1:])
-
-        u = gather(0)
-        centre = np.stack([w.centre for w in whitenings])[:, None, None]
-        factor = np.stack([w.factor for w in whitenings])
-        vector = centre + np.einsum("tij,tcsj->tcsi", factor, u)
+        parts = [self._by_table(seen, i)[:, :, : self.settings.draws] for i in range(5)]
+        vector = np.stack([w.forward(v) for w, v in zip(whitenings, parts[0], strict=True)])
         sizes = step_size[: self.lanes].reshape(self.tables, self.settings.chains)
-        return Draws(vector, gather(1), gather(2), gather(3), gather(4), sizes)
-
-
-def _pooled(old: Whitening, u: Array) -> tuple[Whitening, Array, Array]:
-    """Whitening with the covariance of (c, s, d) draws, shrunk to the old one as Stan does."""
-    flat = u.reshape(-1, u.shape[-1])
-    n, mean = len(flat), flat.mean(axis=0)
-    covariance = np.atleast_2d(np.cov(flat.T))
-    covariance = (n * covariance + 5.0 * np.eye(len(mean))) / (n + 5.0)
-    root = np.linalg.cholesky(covariance)
-    return Whitening(old.centre + old.factor @ mean, old.factor @ root), root, mean
+        return Draws(vector, parts[1], parts[2], parts[3], parts[4], sizes)

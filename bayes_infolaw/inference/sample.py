@@ -1,7 +1,6 @@
 """A model, its data and settings -> named draws, by NumPyro or by PyMC."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.inference.collapsed import draw_back
 from bayes_infolaw.inference.device import DevicePlan
+from bayes_infolaw.inference.draws import Sampled
 from bayes_infolaw.inference.nuts import Draws, NutsSettings, run_nuts
 from bayes_infolaw.inference.problem import Problem
 from bayes_infolaw.inference.starts import Mode, find_mode
@@ -17,19 +17,10 @@ from bayes_infolaw.model.linear import linear_block, noise_sd
 from bayes_infolaw.model.mean import log_information
 from bayes_infolaw.model.sites import constrain
 
-__all__ = ["Sampled", "sample_numpyro", "sample_tables"]
+__all__ = ["sample_numpyro", "sample_tables"]
 
 N_STARTS = 16
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Draws by name, (chain, draw, ...), with ``coefficients``; statistics (chain, draw)."""
-
-    draws: dict[str, Array]
-    stats: dict[str, Array]
-    info: dict[str, Any]
 
 
 def sample_numpyro(

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.inference.draws import Sampled
 from bayes_infolaw.model.anchors import Anchors, anchors_of
-from bayes_infolaw.model.layout import layout_of, model_data
+from bayes_infolaw.model.layout import Layout, ModelData, layout_of, model_data
 from bayes_infolaw.model.library import find_model
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.posterior.fit import Fit
@@ -21,7 +22,7 @@ from bayes_infolaw.posterior.verdict import judge
 from bayes_infolaw.tables import read_runs
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["FitSettings", "fit"]
+__all__ = ["FitSettings", "assemble", "fit"]
 
 PACKAGES = ("bayes-infolaw", "numpyro", "jax", "numpy", "scipy", "arviz-stats")
 
@@ -102,13 +103,27 @@ def _fit(
 ) -> Fit:
     started = time.perf_counter()
     layout = layout_of(table, spec, anchors)
+    sampled = _sample(model_data(table, spec, anchors), spec, layout, settings, progress)
+    seconds = round(time.perf_counter() - started, 3)
+    return assemble(sampled, table, spec, anchors, layout, settings, seconds)
+
+
+def assemble(
+    sampled: Sampled,
+    table: RunTable,
+    spec: ModelSpec,
+    anchors: Anchors,
+    layout: Layout,
+    settings: FitSettings,
+    seconds: float,
+) -> Fit:
+    """Join draws with what they belong to, and judge them."""
     data = model_data(table, spec, anchors)
-    sampled = _sample(data, spec, layout, settings, progress)
     named = {**sampled.draws, **derived_draws(sampled.draws, data, spec, layout)}
     verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.stats["energy"])
     info = {
         **sampled.info,
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": seconds,
         "seed": settings.seed,
         "backend": settings.backend,
         "warmup": settings.warmup,
@@ -118,7 +133,13 @@ def _fit(
     return Fit(named, sampled.stats, table, spec, anchors, layout, verdict, info)
 
 
-def _sample(data: Any, spec: ModelSpec, layout: Any, settings: FitSettings, progress: Any) -> Any:
+def _sample(
+    data: ModelData,
+    spec: ModelSpec,
+    layout: Layout,
+    settings: FitSettings,
+    progress: Callable[[int, int], None] | None,
+) -> Sampled:
     if settings.backend == "pymc":
         from bayes_infolaw.inference.pymc_sample import sample_pymc
 

@@ -1,0 +1,75 @@
+"""Coordinates in which a posterior is near standard normal: whitened, and its ridge straightened.
+
+A posterior of this law is often a thin, curved ridge (theta against lambda). A linear whitening
+rounds a straight ridge only; a triangular quadratic shear, fitted to warm-up draws, takes the bend
+out. Its Jacobian is constant, so the density needs no correction.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Whitening", "refine", "whitening_at_mode"]
+
+Array = np.ndarray
+FLATTEST = 0.1  # curvature floor: no coordinate starts with an sd beyond about 3
+OLD_WEIGHT = 5.0  # draws that the previous covariance counts for, as in Stan's windows
+SHEAR_SHRINKAGE = 100.0  # draws that "no bend" counts for
+
+
+class Whitening(NamedTuple):
+    """``vector = centre + factor @ (scale * v + shear @ (v ** 2 - 1))``, shear strictly lower."""
+
+    centre: Any  # (d,)
+    factor: Any  # (d, d), columns by falling length: the ridge comes first
+    scale: Any  # (d,)
+    shear: Any  # (d, d)
+
+    def forward(self, v: Any) -> Any:
+        """Sampler's coordinates (..., d) -> unconstrained parameters (..., d)."""
+        u = self.scale * v + (v**2 - 1.0) @ self.shear.T
+        return self.centre + u @ self.factor.T
+
+    def inverse(self, vector: Array) -> Array:
+        """Unconstrained parameters (m, d) -> sampler's coordinates, one axis after the other."""
+        u = np.linalg.solve(self.factor, (vector - self.centre).T).T
+        v = np.zeros_like(u)
+        for j in range(u.shape[1]):
+            v[:, j] = (u[:, j] - (v[:, :j] ** 2 - 1.0) @ self.shear[j, :j]) / self.scale[j]
+        return v
+
+
+def whitening_at_mode(mode: Array, curvature: Array) -> Whitening:
+    """Whitening by the curvature (d, d) of the potential at its minimum, eigenvalues floored."""
+    values, vectors = np.linalg.eigh(np.nan_to_num(curvature))
+    return _straight(mode, vectors / np.sqrt(np.maximum(values, FLATTEST)))
+
+
+def refine(old: Whitening, vectors: Array) -> Whitening:
+    """Whitening and shear fitted to draws (m, d) of unconstrained parameters."""
+    n, centre = len(vectors), vectors.mean(axis=0)
+    before = old.factor * old.scale
+    pooled = n * np.atleast_2d(np.cov(vectors.T)) + OLD_WEIGHT * before @ before.T
+    values, axes = np.linalg.eigh(pooled / (n + OLD_WEIGHT))
+    factor = (axes * np.sqrt(np.maximum(values, 1e-14)))[:, ::-1]
+    return _with_shear(_straight(centre, factor), vectors)
+
+
+def _straight(centre: Array, factor: Array) -> Whitening:
+    d = len(centre)
+    return Whitening(centre, factor, np.ones(d), np.zeros((d, d)))
+
+
+def _with_shear(straight: Whitening, vectors: Array) -> Whitening:
+    """Regress every axis on the squares of those before it (longer ones bend shorter ones)."""
+    u = straight.inverse(vectors)
+    d = u.shape[1]
+    v, shear, scale = u.copy(), np.zeros((d, d)), np.ones(d)
+    for j in range(1, d):
+        bends = v[:, :j] ** 2 - 1.0
+        gram = bends.T @ bends + SHEAR_SHRINKAGE * np.eye(j)
+        shear[j, :j] = np.linalg.solve(gram, bends.T @ u[:, j])
+        rest = u[:, j] - bends @ shear[j, :j]
+        scale[j] = max(float(rest.std()), 0.05)
+        v[:, j] = rest / scale[j]
+    return straight._replace(scale=scale, shear=shear)
