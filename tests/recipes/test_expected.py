@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bayes_infolaw.recipes.expected import expected_loss_recipe
+from bayes_infolaw.recipes.expected import _weighted_gram, expected_loss_recipe
 from bayes_infolaw.recipes.optima import optimal_recipes
 
 
@@ -98,3 +98,11 @@ def test_hedges_between_disagreeing_draws(posterior_target):
     assert (posterior_target.information(best.recipe) <= own.information * (1 + 1e-12)).all()
     spread = own.recipes.std(axis=0)
     assert (np.abs(best.recipe - own.recipes.mean(axis=0)) < spread + 1e-9).all()
+
+
+@pytest.mark.parametrize(("n_draws", "n_buckets"), [(1, 3), (7, 128), (5000, 12), (100, 600)])
+def test_weighted_gram_in_pieces(n_draws, n_buckets):
+    rng = np.random.default_rng(0)
+    rows, weight = rng.normal(size=(n_draws, n_buckets)), rng.uniform(size=n_draws)
+    whole = np.einsum("j,ja,jb->ab", weight, rows, rows, optimize=True)
+    np.testing.assert_allclose(_weighted_gram(rows, weight), whole, atol=1e-10)

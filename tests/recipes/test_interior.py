@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from bayes_infolaw.recipes import interior
 from bayes_infolaw.recipes.interior import Constraints, solve_interior
+from bayes_infolaw.recipes.optima import optimal_recipes
 from bayes_infolaw.recipes.ordered import DrawObjectives, _factor_tridiagonal, _solve_tridiagonal
 from bayes_infolaw.recipes.program import recipe_program
 from bayes_infolaw.recipes.waterfill import water_fill
@@ -66,3 +68,15 @@ def test_free_program_reaches_the_water_level(random_target):
     objective, constraints = DrawObjectives(program), Constraints(program.capacity, False)
     point = solve_interior(objective, constraints, np.ones((1, 30)), np.ones(30))
     np.testing.assert_allclose(point.shares, 1.0, rtol=1e-9)
+
+
+def test_cautious_steps_alone_reach_the_optimum(random_target, monkeypatch):
+    """The fallback from cycling (seen once in a million extreme draws) converges by itself."""
+    rng = np.random.default_rng(5)
+    targets = [random_target(rng, n, 100, extreme=True) for n in (3, 12, 64)]
+    bold = [optimal_recipes(target, ordered=True) for target in targets]
+    monkeypatch.setattr(interior, "CAUTIOUS_AFTER", 0)
+    for target, expected in zip(targets, bold, strict=True):
+        found = optimal_recipes(target, ordered=True)
+        assert found.relative_gap.max() < 5e-9
+        np.testing.assert_allclose(found.information, expected.information, rtol=2e-9)
