@@ -14,29 +14,44 @@ __all__ = ["Whitening", "refine", "whitening_at_mode"]
 Array = np.ndarray
 FLATTEST = 0.1  # curvature floor: no coordinate starts with an sd beyond about 3
 OLD_WEIGHT = 5.0  # draws that the previous covariance counts for, as in Stan's windows
+BENDING_AXES = 12  # leading axes whose products may bend later ones
 SHEAR_SHRINKAGE = 100.0  # draws that "no bend" counts for
 
 
 class Whitening(NamedTuple):
-    """``vector = centre + factor @ (scale * v + shear @ (v ** 2 - 1))``, shear strictly lower."""
+    """``vector = centre + factor @ (scale * v + shear @ products(v))``.
+
+    ``products`` are v_i v_k, i <= k, of the leading axes (minus 1 where i = k); axis j bends with
+    products of the axes before it only, so the map is triangular and easily inverted.
+    """
 
     centre: Any  # (d,)
     factor: Any  # (d, d), columns by falling length: the ridge comes first
     scale: Any  # (d,)
-    shear: Any  # (d, d)
+    shear: Any  # (d, q) of the q products
 
     def forward(self, v: Any) -> Any:
         """Sampler's coordinates (..., d) -> unconstrained parameters (..., d)."""
-        u = self.scale * v + (v**2 - 1.0) @ self.shear.T
-        return self.centre + u @ self.factor.T
+        return self.centre + (self.scale * v + products(v) @ self.shear.T) @ self.factor.T
 
     def inverse(self, vector: Array) -> Array:
         """Unconstrained parameters (m, d) -> sampler's coordinates, one axis after the other."""
         u = np.linalg.solve(self.factor, (vector - self.centre).T).T
         v = np.zeros_like(u)
-        for j in range(u.shape[1]):
-            v[:, j] = (u[:, j] - (v[:, :j] ** 2 - 1.0) @ self.shear[j, :j]) / self.scale[j]
+        for j in range(u.shape[1]):  # products of later axes have no weight on this one
+            v[:, j] = (u[:, j] - products(v) @ self.shear[j]) / self.scale[j]
         return v
+
+
+def _pairs(d: int) -> tuple[Array, Array]:
+    """Indices i <= k of the products of the leading axes."""
+    return np.triu_indices(min(d, BENDING_AXES))
+
+
+def products(v: Any) -> Any:
+    """``v_i v_k - [i = k]`` of the leading axes, shape (..., q); mean 0 under a standard normal."""
+    first, second = _pairs(v.shape[-1])
+    return v[..., first] * v[..., second] - (first == second)
 
 
 def whitening_at_mode(mode: Array, curvature: Array) -> Whitening:
@@ -57,19 +72,20 @@ def refine(old: Whitening, vectors: Array) -> Whitening:
 
 def _straight(centre: Array, factor: Array) -> Whitening:
     d = len(centre)
-    return Whitening(centre, factor, np.ones(d), np.zeros((d, d)))
+    return Whitening(centre, factor, np.ones(d), np.zeros((d, len(_pairs(d)[0]))))
 
 
 def _with_shear(straight: Whitening, vectors: Array) -> Whitening:
-    """Regress every axis on the squares of those before it (longer ones bend shorter ones)."""
+    """Regress every axis on the products of those before it (longer axes bend shorter ones)."""
     u = straight.inverse(vectors)
     d = u.shape[1]
-    v, shear, scale = u.copy(), np.zeros((d, d)), np.ones(d)
+    v, shear, scale, last = u.copy(), straight.shear.copy(), np.ones(d), _pairs(d)[1]
     for j in range(1, d):
-        bends = v[:, :j] ** 2 - 1.0
-        gram = bends.T @ bends + SHEAR_SHRINKAGE * np.eye(j)
-        shear[j, :j] = np.linalg.solve(gram, bends.T @ u[:, j])
-        rest = u[:, j] - bends @ shear[j, :j]
+        earlier = last < j
+        bends = products(v)[:, earlier]
+        gram = bends.T @ bends + SHEAR_SHRINKAGE * np.eye(bends.shape[1])
+        shear[j, earlier] = np.linalg.solve(gram, bends.T @ u[:, j])
+        rest = u[:, j] - bends @ shear[j, earlier]
         scale[j] = max(float(rest.std()), 0.05)
         v[:, j] = rest / scale[j]
     return straight._replace(scale=scale, shear=shear)

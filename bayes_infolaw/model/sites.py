@@ -32,6 +32,12 @@ class Site:
         """Number of coordinates."""
         return max(self.size, 1)
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Ends of a ``unit`` site's interval: (0, 1), or those of its uniform prior."""
+        uniform = self.prior is not None and self.prior.family == "uniform"
+        return (self.prior.lower, self.prior.upper) if self.prior and uniform else (0.0, 1.0)
+
 
 def sites_of(spec: ModelSpec, layout: Layout, collapsed: bool) -> tuple[Site, ...]:
     """The sampler's sites in the order of its coordinate vector."""
@@ -72,13 +78,18 @@ def _scalar(name: str, prior: Prior) -> Site:
 
 
 def constrain(vector: Any, sites: tuple[Site, ...], xp: Any = np) -> dict[str, Any]:
-    """Unconstrained coordinates (..., d) -> parameters: exp for positive, logistic for unit."""
+    """Unconstrained coordinates (..., d) -> parameters: exp for positive, logistic for unit.
+
+    The transforms are NumPyro's own, so that its coordinates and these are the same.
+    """
     draw, start = {}, 0
     for site in sites:
         part = vector[..., start : start + site.width]
         start += site.width
         value = part if site.support == "real" else xp.exp(part)
-        value = 1.0 / (1.0 + xp.exp(-part)) if site.support == "unit" else value
+        if site.support == "unit":
+            lower, upper = site.bounds
+            value = lower + (upper - lower) / (1.0 + xp.exp(-part))
         draw[site.name] = value if site.size else value[..., 0]
     return draw
 
@@ -91,7 +102,10 @@ def unconstrain(draw: Mapping[str, Any], sites: tuple[Site, ...]) -> np.ndarray:
         value = value if site.size else value[..., None]
         if site.support == "positive":
             value = np.log(value)
-        parts.append(np.log(value) - np.log1p(-value) if site.support == "unit" else value)
+        elif site.support == "unit":
+            lower, upper = site.bounds
+            value = np.log(value - lower) - np.log(upper - value)
+        parts.append(value)
     return np.concatenate(parts, axis=-1)
 
 

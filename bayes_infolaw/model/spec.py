@@ -3,14 +3,13 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.laws.infolaw import NORMALISERS, RATES
 from bayes_infolaw.model.prior import Prior
 
-__all__ = ["ModelSpec", "spec_from_table", "spec_from_text"]
+__all__ = ["ModelSpec", "extend", "parse_model", "spec_from_table", "spec_from_text"]
 
 CHOICES: dict[str, dict[str, Any]] = {
     "law": {
@@ -48,7 +47,7 @@ class ModelSpec:
     smooth_degree: int = 2
     noise: str = "normal"
     grows_with_repetition: bool = False
-    text: str = field(default="", compare=False)
+    table: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def rate_block(self) -> str:
@@ -77,28 +76,50 @@ class ModelSpec:
         return replace(self, tokens_0=tokens_0)
 
 
-def spec_from_text(text: str, origin: str = "model file") -> ModelSpec:
-    """Parse and check a model file's text.
+def parse_model(text: str, origin: str) -> dict[str, Any]:
+    """Parse a model file's text.
 
     Raises
     ------
     InputError
-        Not TOML, an unknown or missing key, or a value outside its choices.
+        Not TOML.
     """
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{origin}: not valid TOML: {error}") from None
-    return spec_from_table(table, origin, text)
 
 
-def load_spec_file(path: Path) -> ModelSpec:
-    """Read a model file from disk."""
-    return spec_from_text(path.read_text(encoding="utf-8"), str(path))
+def spec_from_text(text: str, origin: str = "model file") -> ModelSpec:
+    """Parse and check the text of a model file that extends no other."""
+    return spec_from_table(parse_model(text, origin), origin)
 
 
-def spec_from_table(table: Mapping[str, Any], origin: str, text: str = "") -> ModelSpec:
-    """Check a parsed model file; see `spec_from_text`."""
+def extend(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a model file over the one that it extends, section by section.
+
+    A prior on one of two alternative blocks (lambda_min and lambda_max or a and b; loss_centre and
+    loss_drop or alpha and beta) takes the base's other block out.
+    """
+    merged = {**base, **{k: v for k, v in child.items() if k != "extends"}}
+    for section in ("law", "priors", "intercept", "noise"):
+        merged[section] = {**base.get(section, {}), **child.get(section, {})}
+    given = set(child.get("priors", {}))
+    for pairs in (RATE_BLOCKS, LOSS_BLOCKS):
+        for chosen, other in (pairs, pairs[::-1]):
+            if set(chosen) <= given:
+                merged["priors"] = {k: v for k, v in merged["priors"].items() if k not in other}
+    return merged
+
+
+def spec_from_table(table: Mapping[str, Any], origin: str = "model file") -> ModelSpec:
+    """Check a parsed model file, nothing left to extend.
+
+    Raises
+    ------
+    InputError
+        An unknown or missing key, or a value outside its choices.
+    """
     _known_keys(
         table, {"name", "title", "reference", "law", "priors", "intercept", "noise"}, origin
     )
@@ -121,7 +142,7 @@ def spec_from_table(table: Mapping[str, Any], origin: str, text: str = "") -> Mo
         smooth_degree=intercept.get("degree", 2),
         noise=noise.get("family", "normal"),
         grows_with_repetition=noise.get("grows_with_repetition", False),
-        text=text,
+        table=table,
     )
     _check_priors(spec, origin)
     return spec

@@ -15,7 +15,7 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.model.anchors import Anchors
 from bayes_infolaw.model.layout import layout_of
 from bayes_infolaw.model.linear import coefficient_names
-from bayes_infolaw.model.spec import spec_from_text
+from bayes_infolaw.model.spec import spec_from_table
 from bayes_infolaw.posterior.pointwise import log_likelihood_draws, log_prior_draws
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.verdict import Verdict
@@ -97,7 +97,7 @@ def _facts(fit: FittedModel) -> dict[str, Any]:
     table = fit.table
     return {
         "format": FORMAT,
-        "model": fit.spec.text,
+        "model": dict(fit.spec.table),
         "model_name": fit.spec.name,
         "K_0": fit.spec.tokens_0,
         "anchors": fit.anchors.to_dict(),
@@ -165,7 +165,7 @@ def _fields_from(tree: xr.DataTree, facts: dict[str, Any], path: Path) -> dict[s
     table = _table_from(tree["constant_data"].to_dataset(), facts["table"])
     if table.compute_hash() != table.data_hash:
         raise InputError(f"fit: rows in {str(path)!r} do not match their data hash")
-    spec = spec_from_text(facts["model"]).with_tokens_0(facts["K_0"])
+    spec = spec_from_table(facts["model"]).with_tokens_0(facts["K_0"])
     anchors = Anchors.from_dict(facts["anchors"])
     return dict(
         draws={str(k): v.to_numpy() for k, v in tree["draws"].to_dataset().data_vars.items()},

@@ -24,6 +24,10 @@ from bayes_infolaw.tables.runs import RunTable
 
 __all__ = ["FitSettings", "assemble", "fit"]
 
+CARE = (
+    0.9,
+    0.98,
+)  # target acceptance of a first try, and of a second one if that fails the verdict
 PACKAGES = ("bayes-infolaw", "numpyro", "jax", "numpy", "scipy", "arviz-stats")
 
 
@@ -154,11 +158,20 @@ def _sample(
     collapsed = spec.collapses if settings.collapsed is None else settings.collapsed
     if collapsed and not spec.collapses:
         raise InputError("collapsed: this model's linear block is not Gaussian; use False")
-    nuts = NutsSettings(
-        chains=settings.chains, draws=settings.draws, warmup=settings.warmup, seed=settings.seed
-    )
-    sampled = sample_numpyro(Problem(spec, layout, collapsed), data, nuts, plan, progress)
-    sampled.info["device"] = plan.reason
+    problem = Problem(spec, layout, collapsed)
+    for attempt, care in enumerate(CARE, start=1):
+        nuts = NutsSettings(
+            chains=settings.chains,
+            draws=settings.draws,
+            warmup=settings.warmup * attempt,
+            seed=settings.seed,
+            target_accept=care,
+        )
+        sampled = sample_numpyro(problem, data, nuts, plan, progress)
+        sampled.info.update(device=plan.reason, attempts=attempt, target_accept=care)
+        verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.stats["energy"])
+        if verdict.converged:
+            break
     return sampled
 
 
