@@ -1,1 +1,1 @@
-"""Pictures of a fit, a prediction and a recipe."""
+"""Arrays and fits -> figures (matplotlib; extra `plots`)."""
