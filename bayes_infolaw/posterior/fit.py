@@ -48,8 +48,8 @@ class Fit(FittedModel):
         ``target``: params_nonembedding, tokens, source_tokens, and optionally shares,
         flops_per_token or overtraining, groups, corpus.
         """
+        law = self.target(**target)  # one bucket is refused whatever the verdict
         self.require_usable(allow_unconverged)
-        law = self.target(**target)
         return recommend(law, ordered=ordered, incumbent=incumbent, prob=prob)
 
     def to_arviz(self, *, log_likelihood: bool = False, log_prior: bool = False) -> xr.DataTree:

@@ -28,6 +28,7 @@ CARE = (
     0.9,
     0.98,
 )  # target acceptance of a first try, and of a second one if that fails the verdict
+WORTH_A_RETRY = 1000  # draws; with fewer the verdict fails for want of ESS whatever the geometry
 PACKAGES = ("bayes-infolaw", "numpyro", "jax", "numpy", "scipy", "arviz-stats")
 
 
@@ -170,7 +171,7 @@ def _sample(
         sampled = sample_numpyro(problem, data, nuts, plan, progress)
         sampled.info.update(device=plan.reason, attempts=attempt, target_accept=care)
         verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.stats["energy"])
-        if verdict.converged:
+        if verdict.converged or settings.chains * settings.draws < WORTH_A_RETRY:
             break
     return sampled
 

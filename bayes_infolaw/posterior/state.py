@@ -16,7 +16,7 @@ from bayes_infolaw.tables.runs import RunTable
 __all__ = ["FittedModel"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FittedModel:
     """Posterior of one model on one table.
 
@@ -44,6 +44,12 @@ class FittedModel:
     layout: Layout
     verdict: Verdict
     info: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        chains, draws = self.draws["sigma"].shape
+        state = "converged" if self.verdict.converged else "not converged"
+        rows = f"{len(self.table)} runs, {chains} x {draws} draws"
+        return f"<{type(self).__name__} of {self.spec.name}: {rows}, {state}>"
 
     @property
     def data(self) -> ModelData:

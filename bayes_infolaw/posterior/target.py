@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_infolaw.errors import InputError, RefusedError
+from bayes_infolaw.laws.published import K_0, TOKEN_UNIT
 from bayes_infolaw.laws.target import LawAtTarget
+from bayes_infolaw.posterior.parameters import published_units
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.rows import flat_draws, law_at_rows
 from bayes_infolaw.posterior.state import FittedModel
+from bayes_infolaw.tables.runs import RunTable
 
 __all__ = ["law_at_target"]
 
@@ -81,20 +84,34 @@ def source_shares(fit: FittedModel, shares: Mapping[str, float] | None) -> dict[
     return dict(zip(fit.table.buckets, map(float, fitted[0]), strict=True))
 
 
-def _law(fit: FittedModel, plan: Any) -> LawAtTarget:
+def _law(fit: FittedModel, plan: RunTable) -> LawAtTarget:
     law = law_at_rows(fit, plan, int(fit.info.get("seed", 0)))
     draws, runs = flat_draws(fit), plan.arrays()
     inside = (law.rate[:, 0] > 0) & (law.normaliser[:, 0] > 0)
+    level, unit, shift = _reported_scale(fit)
+    beta = draws["beta"][inside]
     return LawAtTarget(
         buckets=fit.table.buckets,
         source=runs.shares[0] * runs.source_tokens[0],
         tokens=float(runs.tokens[0]),
-        token_unit=fit.anchors.tokens_ref,
+        token_unit=unit,
         density=law.density[inside, 0],
-        rate=law.rate[inside, 0],
-        normaliser=law.normaliser[inside, 0],
-        log_alpha=law.log_alpha[inside, 0],
-        beta=draws["beta"][inside],
+        rate=law.rate[inside, 0] * level,
+        normaliser=law.normaliser[inside, 0] * level,
+        log_alpha=law.log_alpha[inside, 0] + beta * shift,
+        beta=beta,
         irreducible=draws["irreducible_loss"][inside],
         loss_unit=fit.table.loss_unit,
     )
+
+
+def _reported_scale(fit: FittedModel) -> tuple[float, float, float]:
+    """(factor on lambda and l, tokens per unit of information, shift of log alpha per beta).
+
+    Information comes out in the units that the fit reports its parameters in.
+    """
+    reference = fit.anchors.tokens_ref
+    if not published_units(fit.spec, fit.anchors):
+        return 1.0, reference, 0.0
+    level = float(np.log10(reference / K_0))
+    return level, TOKEN_UNIT, float(np.log(level * reference / TOKEN_UNIT))
