@@ -10,6 +10,7 @@ from bayes_infolaw.errors import InputError
 
 __all__ = ["DevicePlan", "prepare_device"]
 
+CACHE_BYTES = 2**30
 LANES_WORTH_A_GPU = 256  # below that a leapfrog step costs a GPU launch latency, not arithmetic
 
 
@@ -96,3 +97,5 @@ def _use_cache(jax: Any) -> None:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     jax.config.update("jax_compilation_cache_dir", str(root / "bayes-infolaw" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    # A bounded cache is also a locked one: two processes may compile the same program at once.
+    jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)

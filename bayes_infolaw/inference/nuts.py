@@ -142,23 +142,21 @@ class _Engine:
             lane = _Lane(tables, self._whitening_per_lane(whitenings))
             keys = jax.random.split(jax.random.key(settings.seed * PHASES + phase), self.padded)
             state = self.start(keys, v, step_size, lane)
-            blocks, done = per_phase + (final if last else 0), phase * per_phase
-            state, seen = self._advance(
-                state, lane, blocks, lambda i, d=done: progress(d + i, total)
-            )
+            blocks = range(phase * per_phase + 1, (phase + 1) * per_phase + last * final + 1)
+            state, seen = self._advance(state, lane, blocks, partial(_show, progress, total))
             step_size = np.asarray(state.adapt_state.step_size)
             if not last:
                 whitenings, v = self._refine(whitenings, seen)
         return self._collect(seen[per_phase:], whitenings, step_size)
 
     def _advance(
-        self, state: Any, lane: _Lane, blocks: int, progress: Callable[[int], None]
+        self, state: Any, lane: _Lane, blocks: range, progress: Callable[[int], None]
     ) -> tuple[Any, list[Any]]:
         seen = []
-        for i in range(blocks):
+        for number in blocks:
             state, block = self.block(state, lane)
             seen.append(jax.tree.map(np.asarray, block))
-            progress(i + 1)
+            progress(number)
         return state, seen
 
     def _lane_tables(self) -> Array:
@@ -201,3 +199,7 @@ class _Engine:
         vector = np.stack([w.forward(v) for w, v in zip(whitenings, parts[0], strict=True)])
         sizes = step_size[: self.lanes].reshape(self.tables, self.settings.chains)
         return Draws(vector, parts[1], parts[2], parts[3], parts[4], sizes)
+
+
+def _show(progress: Callable[[int, int], None], total: int, done: int) -> None:
+    progress(done, total)
