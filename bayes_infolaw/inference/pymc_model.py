@@ -15,7 +15,12 @@ except ImportError as error:
     message = "the PyMC back end needs PyMC: pip install 'bayes_infolaw[pymc]'"
     raise ImportError(message) from error
 
-from bayes_infolaw.inference.textbook import TEXTBOOK_PRIORS, TextbookData, textbook_log_loss
+from bayes_infolaw.inference.textbook import (
+    HIERARCHY_PRIORS,
+    TEXTBOOK_PRIORS,
+    TextbookData,
+    textbook_log_loss,
+)
 from bayes_infolaw.model.layout import Layout, ModelData
 from bayes_infolaw.model.linear import (
     LEVEL,
@@ -34,12 +39,13 @@ from bayes_infolaw.model.spec import ModelSpec
 
 __all__ = ["build_pymc_model", "build_textbook_model", "pymc_prior"]
 
-RATE_START = 0.1  # a flat prior has no centre of its own: the published rates' order of magnitude
 
+def pymc_prior(prior: Prior) -> tuple[Any, dict[str, Any]]:
+    """The PyMC distribution class of a prior and its parameters.
 
-def pymc_prior(prior: Prior) -> tuple[Any, dict[str, float]]:
-    """The PyMC distribution class of a prior and its parameters."""
-    first, second = (*prior.values, 0.0)[:2]
+    Parameters are float64 arrays: PyTensor would take the logarithm of a plain 2.0 in float32.
+    """
+    first, second = (np.asarray(value) for value in (*prior.values, 0.0)[:2])
     match prior.family:
         case "normal":
             return pm.Normal, {"mu": first, "sigma": second}
@@ -48,7 +54,7 @@ def pymc_prior(prior: Prior) -> tuple[Any, dict[str, float]]:
         case "lognormal":
             return pm.LogNormal, {"mu": np.log(first), "sigma": second}
         case "truncnormal":
-            return pm.TruncatedNormal, {"mu": first, "sigma": second, "lower": 0.0}
+            return pm.TruncatedNormal, {"mu": first, "sigma": second, "lower": np.float64(0.0)}
         case "gamma":
             return pm.Gamma, {"alpha": first, "beta": second}
         case "beta":
@@ -121,7 +127,7 @@ def _rate_sites(draw: dict[str, Any], data: ModelData, spec: ModelSpec) -> dict[
         log_max = pt.log(low) + gain
         joint = _log_density(spec.priors["lambda_max"], pt.exp(log_max)) + log_max
     else:
-        low = pm.HalfFlat("lambda_min", initval=RATE_START)
+        low = pm.HalfFlat("lambda_min")
         gain = pm.HalfFlat("lambda_gain")
         rates = {"lambda_min": low, "lambda_gain": gain}
         joint = log_prior_rates(draw | rates, data, spec, pt)
@@ -145,7 +151,7 @@ def _conditional_coefficients(
     block: LinearBlock, floor: Any, sd: Any, data: ModelData, spec: ModelSpec
 ) -> Any:
     """Coefficients from residuals of their Gaussian conditional; see `conditional_coordinates`."""
-    z = pm.Flat("coefficient_z", shape=len(block.mean), initval=np.zeros(len(block.mean)))
+    z = pm.Flat("coefficient_z", shape=len(block.mean))
     reducible = 1.0 - floor / np.exp(data.log_loss)
     proxy = data.log_loss + pt.log(reducible)
     c, log_jacobian = conditional_coordinates(z, proxy, sd / reducible, block)
@@ -190,11 +196,21 @@ def _likelihood(mean: Any, sd: Any, draw: dict[str, Any], data: ModelData) -> No
         pm.Normal("log_loss", mu=mean, sigma=sd, observed=data.log_loss)
 
 
-def build_textbook_model(data: TextbookData) -> Any:
-    """The paper's form with `textbook.TEXTBOOK_PRIORS`, for comparison only."""
+def build_textbook_model(data: TextbookData, *, pooled: bool = True) -> Any:
+    """The law with `textbook.TEXTBOOK_PRIORS`, for comparison only.
+
+    Parameters
+    ----------
+    data : TextbookData
+    pooled : bool
+        True adds the hierarchy over degrees; False gives every degree a free alpha.
+    """
+    sizes = {} if pooled else {"alpha": len(data.log_degrees)}
+    priors = TEXTBOOK_PRIORS | (HIERARCHY_PRIORS if pooled else {})
     with pm.Model() as model:
-        size = {"alpha": data.n_degrees}
-        draw = {name: _free(name, p, size.get(name, 0)) for name, p in TEXTBOOK_PRIORS.items()}
+        draw = {name: _free(name, prior, sizes.get(name, 0)) for name, prior in priors.items()}
+        if pooled:
+            draw["e_m"] = pm.Normal("e_m", 0.0, draw["tau"], shape=len(data.log_degrees))
         mean = textbook_log_loss(draw, data, pt)
         pm.Normal("log_loss", mu=mean, sigma=draw["sigma"], observed=data.log_loss)
     return model

@@ -12,6 +12,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.inference.device import prepare_device
 from bayes_infolaw.inference.draws import Sampled
 from bayes_infolaw.inference.pymc_model import build_pymc_model
 from bayes_infolaw.model.layout import Layout, ModelData
@@ -57,6 +58,9 @@ def sample_pymc(
 ) -> Sampled:
     """Sample the posterior of one table; chains run side by side on the cores.
 
+    nutpie runs on JAX here: Numba takes minutes to compile this density's linear algebra once, and
+    its faster steps do not make that up over the few steps a draw needs.
+
     Parameters
     ----------
     data, spec, layout : ModelData, ModelSpec, Layout
@@ -79,7 +83,10 @@ def sample_pymc(
     """
     names = [*(site.name for site in sites_of(spec, layout, collapsed=True)), "coefficients"]
     model = build_pymc_model(data, spec, layout)
-    return sample_model(model, settings, names, sampler=sampler, target_accept=target_accept)
+    compiler = "jax" if sampler == "nutpie" else "numba"
+    return sample_model(
+        model, settings, names, sampler=sampler, target_accept=target_accept, compiler=compiler
+    )
 
 
 def sample_model(
@@ -89,12 +96,18 @@ def sample_model(
     *,
     sampler: str = "nutpie",
     target_accept: float = 0.9,
+    compiler: str = "numba",
 ) -> Sampled:
-    """Sample any PyMC model and keep the variables called ``names``."""
+    """Sample any PyMC model and keep the variables called ``names``.
+
+    ``compiler`` ("numba" or "jax") is nutpie's; other parameters are those of `sample_pymc`.
+    """
     if sampler not in ACCEPTANCE:
         raise InputError(f"sampler: must be nutpie or pymc, got {sampler!r}")
-    run = _run_nutpie if sampler == "nutpie" else _run_pymc
-    trace = run(model, settings, target_accept)
+    if sampler == "nutpie":
+        trace = _run_nutpie(_compiled(model, compiler), settings, target_accept)
+    else:
+        trace = _run_pymc(model, settings, target_accept)
     posterior, found = trace["posterior"], trace["sample_stats"]
     stats = {name: found[name].values for name in ("diverging", "energy", "n_steps")}
     stats["acceptance_rate"] = found[ACCEPTANCE[sampler]].values
@@ -102,9 +115,16 @@ def sample_model(
     return Sampled({name: posterior[name].values for name in names}, stats, info)
 
 
-def _run_nutpie(model: Any, settings: ChainSettings, target_accept: float) -> Any:
+def _compiled(model: Any, compiler: str) -> Any:
+    if compiler == "numba":
+        return nutpie.compile_pymc_model(model)
+    prepare_device("cpu")  # float64 and the compilation cache
+    return nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax")
+
+
+def _run_nutpie(compiled: Any, settings: ChainSettings, target_accept: float) -> Any:
     return nutpie.sample(
-        nutpie.compile_pymc_model(model),
+        compiled,
         draws=settings.draws,
         tune=settings.warmup,
         chains=settings.chains,

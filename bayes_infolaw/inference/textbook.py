@@ -1,7 +1,9 @@
-"""The law written down as the paper prints it, kept because it does not sample.
+"""The law with priors on its parameters as the paper prints them, kept for comparison only.
 
-Independent vague priors on theta, a, b and beta in published units and one alpha an overtraining
-degree: benchmarks and a notebook show what a user meets who starts there. Not for fitting.
+Independent vague priors on theta, a, b, alpha and beta in published units. The intercept is either
+one free alpha an overtraining degree, or the hierarchy of the package's own model as a textbook
+writes it, ``log alpha_m = log alpha + gamma ln(m / m_ref) + e_m``, ``e_m ~ Normal(0, tau)``.
+Benchmarks and a notebook show what a user meets who starts there.
 """
 
 from collections.abc import Mapping
@@ -16,7 +18,13 @@ from bayes_infolaw.laws.published import K_0, N_0, TOKEN_UNIT, log10_normaliser
 from bayes_infolaw.model.prior import Prior
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["TEXTBOOK_PRIORS", "TextbookData", "textbook_data", "textbook_log_loss"]
+__all__ = [
+    "HIERARCHY_PRIORS",
+    "TEXTBOOK_PRIORS",
+    "TextbookData",
+    "textbook_data",
+    "textbook_log_loss",
+]
 
 TEXTBOOK_PRIORS = {
     "theta": Prior("halfnormal", (1.0,)),
@@ -26,6 +34,8 @@ TEXTBOOK_PRIORS = {
     "beta": Prior("halfnormal", (0.5,)),
     "sigma": Prior("halfnormal", (0.1,)),
 }
+HIERARCHY_PRIORS = {"gamma": Prior("normal", (0.0, 0.1)), "tau": Prior("halfnormal", (0.05,))}
+"""Added for the hierarchy; `models/infolaw.toml` has the same two."""
 
 
 class TextbookData(NamedTuple):
@@ -37,7 +47,7 @@ class TextbookData(NamedTuple):
     log_flops: np.ndarray  # (n,) ln(N / N_0)
     level: np.ndarray  # (n,) log10(K / K_0)
     degree: np.ndarray  # (n,) index of the overtraining degree
-    n_degrees: int
+    log_degrees: np.ndarray  # (g,) ln(m / m_ref), m_ref the degree with most runs
 
 
 def textbook_data(table: RunTable) -> TextbookData:
@@ -51,7 +61,7 @@ def textbook_data(table: RunTable) -> TextbookData:
     runs = table.arrays()
     if runs.loss is None:
         raise InputError("table: column loss is missing; a fit needs measured losses")
-    centres, _, degree = degree_clusters(np.log(runs.overtraining))
+    centres, counts, degree = degree_clusters(np.log(runs.overtraining))
     return TextbookData(
         log_loss=np.log(runs.loss),
         unique=runs.unique / TOKEN_UNIT,
@@ -59,13 +69,20 @@ def textbook_data(table: RunTable) -> TextbookData:
         log_flops=np.log(runs.flops / N_0),
         level=np.asarray(log10_normaliser(runs.tokens, K_0)),
         degree=degree,
-        n_degrees=len(centres),
+        log_degrees=centres - centres[np.argmax(counts)],
     )
 
 
 def textbook_log_loss(draw: Mapping[str, Any], data: TextbookData, xp: Any = np) -> Any:
-    """``ln alpha_m - beta ln info`` with every term in published units (eqs. 5, 6, 8, 9)."""
+    """``ln alpha_m - beta ln info`` with every term in published units (eqs. 5, 6, 8, 9).
+
+    ``draw`` holds theta, a, b, beta and either alpha (g,), or a scalar alpha with gamma and
+    e_m (g,).
+    """
     density = infolaw.constant_step_density(draw["theta"], data.unique.shape[1], xp)
     rate = draw["a"] * data.log_flops + draw["b"]
     info = infolaw.information(data.unique, data.repetition, density, rate, data.level, xp)
-    return infolaw.log_loss(xp.log(draw["alpha"])[data.degree], draw["beta"], xp.log(info))
+    log_alpha = xp.log(draw["alpha"])
+    if "e_m" in draw:
+        log_alpha = log_alpha + draw["gamma"] * data.log_degrees + draw["e_m"]
+    return infolaw.log_loss(log_alpha[data.degree], draw["beta"], xp.log(info))
