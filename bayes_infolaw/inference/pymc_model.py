@@ -12,7 +12,7 @@ try:
     import pytensor.tensor as pt
     from pytensor.tensor.linalg import cholesky, solve_triangular
 except ImportError as error:
-    message = "the PyMC back end needs PyMC: pip install 'bayes_infolaw[pymc]'"
+    message = "the PyMC back end needs PyMC and nutpie: pip install 'bayes_infolaw[pymc]'"
     raise ImportError(message) from error
 
 from bayes_infolaw.inference.textbook import (
