@@ -1,0 +1,85 @@
+"""The commands and their options, frozen: names are a contract, additions are deliberate."""
+
+import pytest
+import typer.main
+
+from bayes_infolaw.cli.app import app
+from bayes_infolaw.cli.options import named_values
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.posterior.fitting import FitSettings
+
+SAMPLING = {"--chains", "--draws", "--warmup", "--seed"}
+OPTIONS = {
+    "fit": SAMPLING
+    | {"--model", "--buckets", "--out", "--backend", "--device", "--data-dir"}
+    | {"--prior-dominated", "--prob", "--json"},
+    "diagnose": {"--prob", "--refits", "--no-refits", "--table", "--data-dir", "--json"},
+    "predict": {"--plan", "--prob", "--out", "--table", "--data-dir"}
+    | {"--allow-unconverged", "--json"},
+    "validate": SAMPLING
+    | {"--hold-out", "--model", "--buckets", "--out", "--backend", "--device", "--data-dir"}
+    | {"--prior-dominated", "--allow-unconverged", "--prob", "--json"},
+    "recommend": {"--constants", "--params-nonembedding", "--tokens", "--source-tokens", "--shares"}
+    | {"--buckets", "--flops-per-token", "--overtraining", "--ordered", "--free", "--incumbent"}
+    | {"--label", "--prob", "--out", "--table", "--data-dir", "--allow-unconverged", "--json"},
+    "simulate": {"--design", "--parameters", "--noise", "--seed", "--out", "--buckets"}
+    | {"--data-dir", "--json"},
+    "models": {"--json"},
+    "demo": SAMPLING | {"--out", "--allow-unconverged", "--json"},
+}
+ARGUMENTS = {
+    "fit": ["table"],
+    "diagnose": ["fit"],
+    "predict": ["fit"],
+    "validate": ["table"],
+    "recommend": ["fit"],
+    "simulate": ["model"],
+    "models": ["name"],
+    "demo": [],
+}
+
+
+def commands():
+    return typer.main.get_command(app).commands
+
+
+def test_the_commands_are_these():
+    assert set(commands()) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_are_these(name):
+    found = [p for p in commands()[name].params if p.param_type_name == "option"]
+    assert {o for p in found for o in (*p.opts, *p.secondary_opts)} - {"--help"} == OPTIONS[name]
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_are_these(name):
+    found = [p.name for p in commands()[name].params if p.param_type_name == "argument"]
+    assert found == ARGUMENTS[name]
+
+
+@pytest.mark.parametrize("name", ["fit", "validate", "demo"])
+def test_sampling_defaults_are_the_python_ones(name):
+    defaults = {p.name: p.default for p in commands()[name].params}
+    ours = vars(FitSettings())
+    assert {k: defaults[k] for k in defaults if k in ours} == {
+        k: v for k, v in ours.items() if k in defaults
+    }
+    assert {"chains", "draws", "warmup", "seed"} <= set(defaults)
+
+
+def test_recommend_is_free_by_default():
+    assert {p.name: p.default for p in commands()["recommend"].params}["ordered"] is False
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_is_explained(name):
+    assert commands()[name].help
+    assert [p.name for p in commands()[name].params if not p.help and p.name != "help"] == []
+
+
+@pytest.mark.parametrize("pairs", [["a"], ["=1"], ["a=1", "a=2"]])
+def test_bad_pairs_are_refused(pairs):
+    with pytest.raises(InputError, match="--shares"):
+        named_values(pairs, "--shares")
