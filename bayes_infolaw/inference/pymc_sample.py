@@ -1,6 +1,7 @@
 """A PyMC model -> draws, by nutpie or by PyMC's own NUTS."""
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -145,6 +146,7 @@ def _run_pymc(model: Any, settings: ChainSettings, target_accept: float) -> Any:
             random_seed=settings.seed,
             target_accept=target_accept,
             nuts_sampler="pymc",
+            mp_ctx="forkserver" if "jax" in sys.modules else None,  # JAX's threads die in a fork
             compute_convergence_checks=False,
             progressbar=False,
         )

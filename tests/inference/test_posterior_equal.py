@@ -26,7 +26,7 @@ def quantities(draws):
         if name == "coefficients":
             found |= {f"{name}[{i}]": value[..., i] for i in range(value.shape[-1])}
         elif value.ndim == 2:
-            found[f"log {name}"] = np.log(value)
+            found[name] = np.log(value) if value.min() > 0 else value
     return found
 
 
@@ -67,7 +67,7 @@ def test_comparison_sees_a_shift_of_a_fifth_of_an_sd(collapsed):
     _, result = collapsed
     moved = dict(result.draws)
     moved["theta"] = moved["theta"] * np.exp(0.2 * np.log(moved["theta"]).std())
-    assert abs(z_scores(result.draws, moved)["log theta", "mean"]) > Z_BOUND
+    assert abs(z_scores(result.draws, moved)["theta", "mean"]) > Z_BOUND
 
 
 @pytest.mark.slow
