@@ -61,7 +61,9 @@ lock: $(UV) ## rewrite requirements.txt from pyproject.toml (newest: LOCK_FLAGS=
 	  --quiet $(LOCK_FLAGS) --output-file requirements.txt
 
 notebooks: $(STAMP) ## execute the notebooks' sources into notebooks/*.ipynb
-	$(BIN)/jupytext --to ipynb --execute notebooks/*.py
+	$(BIN)/jupytext --quiet --to ipynb notebooks/*.py
+	PYTHONWARNINGS='ignore:IProgress not found' OPENBLAS_NUM_THREADS=1 \
+	  $(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
 bench: $(STAMP) ## the sampling benchmark (minutes)
 	$(BIN)/python benchmarks/sampling.py

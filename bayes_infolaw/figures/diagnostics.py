@@ -34,7 +34,7 @@ def ridge(
     figure = blank(5.2, 4.8)
     grid = figure.add_gridspec(2, 2, width_ratios=(4, 1), height_ratios=(1, 4))
     joint = figure.add_subplot(grid[1, 0])
-    joint.hexbin(x.ravel(), y.ravel(), gridsize=45, cmap="Blues", mincnt=1, linewidths=0.1)
+    joint.hexbin(x.ravel(), y.ravel(), gridsize=45, cmap="Blues", mincnt=1, bins="log", lw=0.1)
     if diverging is not None and diverging.any():
         joint.plot(x[diverging], y[diverging], ".", color=ORANGE, ms=4, label="divergent")
     if truth is not None:
@@ -62,7 +62,9 @@ def ranks(counts: Mapping[str, Array]) -> Figure:
         axes.axhline(by_chain.mean(), color=GREY, lw=1, ls="--")
         edges = np.linspace(0.0, 1.0, by_chain.shape[1] + 1)
         for i, chain in enumerate(by_chain):
-            axes.stairs(chain, edges, color=SERIES[i % len(SERIES)], lw=1.3, alpha=0.9)
+            axes.stairs(
+                chain, edges, baseline=None, color=SERIES[i % len(SERIES)], lw=1.3, alpha=0.9
+            )
         axes.set_ylim(0, max(2.0 * by_chain.mean(), 1.1 * by_chain.max()))
         tidy(axes, name, "rank among all draws", "draws")
     return figure

@@ -33,8 +33,9 @@ def fan(
     """
     figure = blank(6.0, 3.8)
     axes = figure.add_subplot()
-    for prob, (low, high) in sorted(intervals.items(), reverse=True):
-        axes.fill_between(compute, low, high, color=BLUE, alpha=0.25, lw=0, label=f"{prob:.0%}")
+    for i, (prob, (low, high)) in enumerate(sorted(intervals.items(), reverse=True)):
+        alpha = (i + 1) / (len(intervals) + 2)
+        axes.fill_between(compute, low, high, color=BLUE, alpha=alpha, lw=0, label=f"{prob:.0%}")
     axes.plot(compute, mean, color=BLUE, lw=1.5, label="mean")
     if measured is not None:
         axes.plot(*measured, ".", color=BLACK, ms=5, label="runs")

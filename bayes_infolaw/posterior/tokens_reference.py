@@ -1,20 +1,21 @@
 """A fit -> how its answer moves with K_0, the reference of the normaliser, by refitting."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from bayes_infolaw.posterior.extrapolate import scaled_largest_run
 from bayes_infolaw.posterior.fitting import fit as fit_table
 from bayes_infolaw.posterior.loo import LeaveOneOut, leave_one_out
 from bayes_infolaw.posterior.predict import predict
 from bayes_infolaw.posterior.state import FittedModel
-from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["TokensReference", "ten_times_compute", "tokens_reference"]
+__all__ = ["TokensReference", "tokens_reference"]
 
 REPORTED = ("theta", "beta", "sigma")
+TEN_TIMES = 10.0  # the fitted compute: where the answers are compared
 Progress = Callable[[int, int], None]
 
 
@@ -24,7 +25,8 @@ class TokensReference:
 
     Every row: ``factor`` on the fit's K_0, ``K_0`` (tokens), mean and interval of theta, beta and
     sigma (theta None for one bucket), ``elpd_difference`` from the fit with its standard error,
-    the predicted loss ``loss_mean, loss_lo, loss_hi`` of a new run at `ten_times_compute`,
+    the predicted loss ``loss_mean, loss_lo, loss_hi`` of a new run at ten times the largest fitted
+    compute (`extrapolate.scaled_largest_run`),
     ``converged``, ``note``.
     """
 
@@ -115,7 +117,9 @@ def _row(
     difference = loo.elpd_pointwise - base.elpd_pointwise
     row["elpd_difference"] = float(difference.sum())
     row["elpd_difference_se"] = float(np.sqrt(len(difference) * difference.var(ddof=1)))
-    forecast = predict(other, ten_times_compute(fit.table), prob, allow_unconverged=True)
+    forecast = predict(
+        other, scaled_largest_run(fit.table, [TEN_TIMES]), prob, allow_unconverged=True
+    )
     row |= {name: float(forecast[name][0]) for name in ("loss_mean", "loss_lo", "loss_hi")}
     return row | {"converged": other.verdict.converged}
 
@@ -128,20 +132,3 @@ def _estimates(fit: FittedModel, prob: float) -> dict[str, float | None]:
         row[name] = found["mean"]
         row |= {f"{name}_{end}": found[end] for end in ("lo", "hi")}
     return row
-
-
-def ten_times_compute(table: RunTable) -> RunTable:
-    """A plan of one run at ten times the largest fitted compute.
-
-    Size, tokens and source tokens are those of the largest-compute run times sqrt(10); recipe,
-    repetition, overtraining degree and groups are that run's own.
-    """
-    runs = table.arrays()
-    frame = table.subset([int(np.argmax(runs.compute))]).frame.copy()
-    scaled = ["params_nonembedding", "tokens", "source_tokens", "flops_per_token"]
-    scaled += [f"unique_{bucket}" for bucket in table.buckets]
-    for name in scaled:
-        frame[name] = frame[name].astype(float) * np.sqrt(10.0)
-    frame["run"] = "ten times the largest compute"
-    facts = {**table.provenance, "plan": True}
-    return replace(table, frame=frame.drop(columns="loss"), provenance=facts, notes=())

@@ -16,6 +16,7 @@ from bayes_infolaw.model.linear import SLOPE, linear_block, noise_sd
 from bayes_infolaw.model.mean import log_information
 from bayes_infolaw.posterior.compare_samplers import compare_samplers
 from bayes_infolaw.posterior.diagnose import diagnose
+from bayes_infolaw.posterior.extrapolate import scaled_largest_run
 from bayes_infolaw.posterior.loo import _integrated_terms, leave_one_out
 from bayes_infolaw.posterior.pointwise import expected_draws
 from bayes_infolaw.posterior.predictive_check import residual_check
@@ -23,7 +24,6 @@ from bayes_infolaw.posterior.prior_posterior import prior_parameters, prior_post
 from bayes_infolaw.posterior.sensitivity import power_scaling
 from bayes_infolaw.posterior.tokens_reference import (
     _admissible,
-    ten_times_compute,
     tokens_reference,
 )
 
@@ -197,8 +197,9 @@ def test_tokens_reference_moves_theta_as_a_fit_at_that_reference(one_degree, dia
     assert rows[0]["theta"] == pytest.approx(one_degree.summary()["theta"]["mean"])
 
 
-def test_ten_times_compute_is_the_largest_run_scaled(one_degree):
-    plan, runs = ten_times_compute(one_degree.table).arrays(), one_degree.table.arrays()
+def test_a_scaled_run_keeps_recipe_repetition_and_degree(one_degree):
+    plan = scaled_largest_run(one_degree.table, [10.0]).arrays()
+    runs = one_degree.table.arrays()
     largest = np.argmax(runs.compute)
     assert plan.loss is None
     assert plan.compute[0] == pytest.approx(10 * runs.compute.max())
