@@ -34,7 +34,7 @@ TITLES = {
     "textbook NumPyro": "textbook: NumPyro",
     "textbook PyMC": "textbook: PyMC's own NUTS",
 }
-COLD_AND_WARM = ("ours", "centred nutpie", "centred PyMC", "backend pymc")
+COLD_AND_WARM = ("ours", "centred nutpie", "backend pymc")  # the slow ones run once, cold
 COLUMNS = ("seconds", "rhat_max", "ess_bulk_min", "divergences", "ess_per_second")
 TIMEOUT = 900
 
