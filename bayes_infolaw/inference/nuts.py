@@ -18,6 +18,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from numpyro.infer.hmc import hmc
 
+from bayes_infolaw.inference.jumps import Mixture, fit_mixture, jump, wide_normal
 from bayes_infolaw.inference.problem import Problem
 from bayes_infolaw.inference.whitening import Whitening, refine
 from bayes_infolaw.model.layout import ModelData
@@ -31,7 +32,7 @@ PHASES = 3  # warm-up phases; whitening is refined after all but the last
 
 @dataclass(frozen=True)
 class NutsSettings:
-    """Chains, draws and warm-up of each chain, and NUTS's own knobs."""
+    """Chains, kept draws and warm-up of each chain, transitions a kept draw, NUTS's own knobs."""
 
     chains: int = 4
     draws: int = 1000
@@ -39,6 +40,7 @@ class NutsSettings:
     target_accept: float = 0.9
     max_tree_depth: int = 10
     seed: int = 0
+    thin: int = 1
 
     @property
     def phase(self) -> int:
@@ -50,16 +52,18 @@ class Draws(NamedTuple):
     """Draws of every table; axes (table, chain, draw, ...)."""
 
     vector: Array  # (t, c, s, d) unconstrained
-    diverging: Array  # (t, c, s)
+    diverging: Array  # (t, c, s) any of the transitions since the last kept draw
     energy: Array  # (t, c, s)
-    steps: Array  # (t, c, s) leapfrog steps
+    steps: Array  # (t, c, s) leapfrog steps of the kept transition
     acceptance: Array  # (t, c, s)
     step_size: Array  # (t, c)
+    every_energy: Array  # (t, c, s x thin) of all transitions, for BFMI
 
 
 class _Lane(NamedTuple):
     data: ModelData
     whitening: Whitening
+    mixture: Mixture
 
 
 def run_nuts(
@@ -93,10 +97,8 @@ class _Engine:
         self.lanes = tables * settings.chains
         self.padded = -(-self.lanes // len(devices)) * len(devices)
         density = problem.potential()
-        self.init, self.sample = hmc(
-            potential_fn_gen=lambda lane: lambda v: density(lane.whitening.forward(v), lane.data),
-            algo="NUTS",
-        )
+        self.potential = lambda lane: lambda v: density(lane.whitening.forward(v), lane.data)
+        self.init, self.sample = hmc(potential_fn_gen=self.potential, algo="NUTS")
         spread = partial(
             jax.shard_map,
             mesh=Mesh(np.array(devices), ("lane",)),
@@ -123,8 +125,10 @@ class _Engine:
     def _block(self, state: Any, lane: _Lane) -> Any:
         def step(state: Any, _: None) -> Any:
             state = self.sample(state, (lane,))
-            seen = (state.z, state.diverging, state.energy, state.num_steps, state.accept_prob)
-            return state, seen
+            key, jump_key = jax.random.split(state.rng_key)
+            after, _ = jump(jump_key, state, lane.mixture, self.potential(lane))
+            seen = (after.z, state.diverging, state.energy, state.num_steps, state.accept_prob)
+            return after._replace(rng_key=key), seen
 
         return lax.scan(step, state, None, length=BLOCK)
 
@@ -132,21 +136,22 @@ class _Engine:
         self, data: ModelData, whitenings: list[Whitening], progress: Callable[[int, int], None]
     ) -> Draws:
         settings, rng = self.settings, np.random.default_rng(self.settings.seed)
-        per_phase, final = settings.phase // BLOCK, -(-settings.draws // BLOCK)
+        per_phase, final = settings.phase // BLOCK, -(-settings.draws * settings.thin // BLOCK)
         total = PHASES * per_phase + final
-        tables = self._per_lane(data)
+        tables = self._tables_per_lane(data)
         v = rng.standard_normal((self.padded, self.problem.dimension))
         step_size = np.full(self.padded, 0.5)
+        mixtures = [wide_normal(self.problem.dimension)] * self.tables
         for phase in range(PHASES):
             last = phase == PHASES - 1
-            lane = _Lane(tables, self._whitening_per_lane(whitenings))
+            lane = _Lane(tables, self._per_lane(whitenings), self._per_lane(mixtures))
             keys = jax.random.split(jax.random.key(settings.seed * PHASES + phase), self.padded)
             state = self.start(keys, v, step_size, lane)
             blocks = range(phase * per_phase + 1, (phase + 1) * per_phase + last * final + 1)
             state, seen = self._advance(state, lane, blocks, partial(_show, progress, total))
             step_size = np.asarray(state.adapt_state.step_size)
             if not last:
-                whitenings, v = self._refine(whitenings, seen)
+                whitenings, mixtures, v = self._refine(whitenings, seen)
         return self._collect(seen[per_phase:], whitenings, step_size)
 
     def _advance(
@@ -164,30 +169,33 @@ class _Engine:
         index = np.repeat(np.arange(self.tables), self.settings.chains)
         return np.concatenate([index, np.zeros(self.padded - self.lanes, dtype=int)])
 
-    def _per_lane(self, data: ModelData) -> ModelData:
+    def _tables_per_lane(self, data: ModelData) -> ModelData:
         index = self._lane_tables()
         arrays: list[Any] = [jnp.asarray(np.asarray(array)[index]) for array in data]
         return ModelData(*arrays)
 
-    def _whitening_per_lane(self, whitenings: list[Whitening]) -> Whitening:
+    def _per_lane[T: (Whitening, Mixture)](self, one_a_table: list[T]) -> T:
         index = self._lane_tables()
-        arrays = [jnp.asarray(np.stack(part)[index]) for part in zip(*whitenings, strict=True)]
-        return Whitening(*arrays)
+        arrays: list[Any] = [np.stack(part)[index] for part in zip(*one_a_table, strict=True)]
+        return type(one_a_table[0])(*map(jnp.asarray, arrays))
 
     def _refine(
         self, whitenings: list[Whitening], seen: list[Any]
-    ) -> tuple[list[Whitening], Array]:
-        """Refit each table's whitening to the second half of the phase; map the last states."""
+    ) -> tuple[list[Whitening], list[Mixture], Array]:
+        """Refit each table's whitening and mixture to the phase's second half; map last states."""
         v = self._by_table(seen, 0)
         half = v.shape[2] // 2
-        refined, states = [], []
+        refined, mixtures, states = [], [], []
         for old, table in zip(whitenings, v, strict=True):
             vectors = old.forward(table)
-            new = refine(old, vectors[:, half:].reshape(-1, v.shape[-1]))
+            pooled = vectors[:, half:].reshape(-1, v.shape[-1])
+            new = refine(old, pooled)
             refined.append(new)
+            mixtures.append(fit_mixture(new.inverse(pooled), self.settings.seed))
             states.append(new.inverse(vectors[:, -1]))
         last = np.concatenate(states)
-        return refined, np.concatenate([last, np.tile(last[:1], (self.padded - self.lanes, 1))])
+        padding = np.tile(last[:1], (self.padded - self.lanes, 1))
+        return refined, mixtures, np.concatenate([last, padding])
 
     def _by_table(self, seen: list[Any], part: int) -> Array:
         """Join blocks: (tables, chains, transitions, ...)."""
@@ -195,10 +203,13 @@ class _Engine:
         return array.reshape(self.tables, self.settings.chains, *array.shape[1:])
 
     def _collect(self, seen: list[Any], whitenings: list[Whitening], step_size: Array) -> Draws:
-        parts = [self._by_table(seen, i)[:, :, : self.settings.draws] for i in range(5)]
-        vector = np.stack([w.forward(v) for w, v in zip(whitenings, parts[0], strict=True)])
+        thin, kept = self.settings.thin, self.settings.draws * self.settings.thin
+        parts = [self._by_table(seen, i)[:, :, :kept] for i in range(5)]
+        v, energy, steps, acceptance = (parts[i][:, :, thin - 1 :: thin] for i in (0, 2, 3, 4))
+        diverging = parts[1].reshape(*parts[1].shape[:2], -1, thin).any(axis=-1)
+        vector = np.stack([w.forward(part) for w, part in zip(whitenings, v, strict=True)])
         sizes = step_size[: self.lanes].reshape(self.tables, self.settings.chains)
-        return Draws(vector, parts[1], parts[2], parts[3], parts[4], sizes)
+        return Draws(vector, diverging, energy, steps, acceptance, sizes, parts[2])
 
 
 def _show(progress: Callable[[int, int], None], total: int, done: int) -> None:

@@ -104,7 +104,7 @@ def _named(
         "collapsed": problem.collapsed,
         "step_size": [float(size) for size in draws.step_size],
     }
-    return Sampled({**named, "coefficients": coefficients}, stats, info)
+    return Sampled({**named, "coefficients": coefficients}, stats, info, draws.every_energy)
 
 
 def _draw_back(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayes_infolaw.laws.published import N_0
+from bayes_infolaw.model.half_line import half_line, half_line_inverse
 from bayes_infolaw.model.layout import Layout, ModelData
 from bayes_infolaw.model.linear import LEVEL, linear_block, pair_priors
 from bayes_infolaw.model.mean import log_information, normaliser_shape
@@ -24,13 +25,18 @@ class Site:
 
     name: str
     size: int
-    support: str  # real, positive or unit
+    support: str  # real, positive, half (positive, zero not excluded) or unit
     prior: Prior | None
 
     @property
     def width(self) -> int:
         """Number of coordinates."""
         return max(self.size, 1)
+
+    @property
+    def half_scale(self) -> float:
+        """Scale of a ``half`` site's coordinate: half its prior's sd."""
+        return 0.5 * (self.prior.sigma if self.prior else 1.0)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -59,7 +65,7 @@ def _shape_sites(spec: ModelSpec, layout: Layout) -> list[Site]:
     names += ["rho"] if spec.normaliser == "power" else []
     names += ["normaliser_min"] if spec.tokens_0 == "sampled" else []
     names += ["irreducible"] if spec.irreducible else []
-    rates = [Site(name, 0, "positive", None) for name in ("lambda_min", "lambda_gain")]
+    rates = [Site("lambda_min", 0, "positive", None), Site("lambda_gain", 0, "half", None)]
     return [_scalar(name, spec.priors[name]) for name in names] + vectors + rates
 
 
@@ -74,39 +80,61 @@ def _noise_sites(spec: ModelSpec, layout: Layout) -> list[Site]:
 
 def _scalar(name: str, prior: Prior) -> Site:
     support = "unit" if prior.support == "interval" else prior.support
-    return Site(name, 0, support, prior)
+    return Site(name, 0, "half" if prior.family == "halfnormal" else support, prior)
 
 
-def constrain(vector: Any, sites: tuple[Site, ...], xp: Any = np) -> dict[str, Any]:
-    """Unconstrained coordinates (..., d) -> parameters: exp for positive, logistic for unit.
-
-    The transforms are NumPyro's own, so that its coordinates and these are the same.
-    """
+def constrain(vector: np.ndarray, sites: tuple[Site, ...]) -> dict[str, np.ndarray]:
+    """Unconstrained coordinates (..., d) -> parameters by name."""
     draw, start = {}, 0
     for site in sites:
-        part = vector[..., start : start + site.width]
+        value = _constrain_site(vector[..., start : start + site.width], site)
         start += site.width
-        value = part if site.support == "real" else xp.exp(part)
-        if site.support == "unit":
-            lower, upper = site.bounds
-            value = lower + (upper - lower) / (1.0 + xp.exp(-part))
         draw[site.name] = value if site.size else value[..., 0]
+    if (
+        "step_z" in draw
+    ):  # the coordinate is the first step, which the data know; theta is behind it
+        draw["theta"] = draw["theta"] / first_step_ratio(draw)
     return draw
+
+
+def first_step_ratio(draw: Mapping[str, Any], xp: Any = np) -> Any:
+    """First density step over theta, of a model with free steps."""
+    return xp.exp(draw["step_sd"] * draw["step_z"][..., 0])
+
+
+def _constrain_site(part: np.ndarray, site: Site) -> np.ndarray:
+    match site.support:
+        case "positive":
+            return np.exp(part)
+        case "half":
+            return half_line(part, site.half_scale)
+        case "unit":
+            lower, upper = site.bounds
+            return lower + (upper - lower) / (1.0 + np.exp(-part))
+    return part
 
 
 def unconstrain(draw: Mapping[str, Any], sites: tuple[Site, ...]) -> np.ndarray:
     """Parameters -> unconstrained coordinates (..., d), the inverse of `constrain`."""
     parts = []
+    if "step_z" in draw:
+        draw = {**draw, "theta": draw["theta"] * first_step_ratio(draw)}
     for site in sites:
         value = np.asarray(draw[site.name], dtype=float)
-        value = value if site.size else value[..., None]
-        if site.support == "positive":
-            value = np.log(value)
-        elif site.support == "unit":
-            lower, upper = site.bounds
-            value = np.log(value - lower) - np.log(upper - value)
-        parts.append(value)
+        parts.append(_unconstrain_site(value if site.size else value[..., None], site))
     return np.concatenate(parts, axis=-1)
+
+
+def _unconstrain_site(value: np.ndarray, site: Site) -> np.ndarray:
+    match site.support:
+        case "positive":
+            return np.log(value)
+        case "half":
+            return half_line_inverse(value, site.half_scale)
+        case "unit":
+            lower, upper = site.bounds
+            return np.log(value - lower) - np.log(upper - value)
+    return value
 
 
 def prior_draws(

@@ -24,10 +24,7 @@ from bayes_infolaw.tables.runs import RunTable
 
 __all__ = ["FitSettings", "assemble", "fit"]
 
-CARE = (
-    0.9,
-    0.98,
-)  # target acceptance of a first try, and of a second one if that fails the verdict
+CARE = ((0.9, 1), (0.97, 4), (0.995, 10))  # target acceptance and transitions a draw, by attempt
 WORTH_A_RETRY = 1000  # draws; with fewer the verdict fails for want of ESS whatever the geometry
 PACKAGES = ("bayes-infolaw", "numpyro", "jax", "numpy", "scipy", "arviz-stats")
 
@@ -125,7 +122,7 @@ def assemble(
     """Join draws with what they belong to, and judge them."""
     data = model_data(table, spec, anchors)
     named = {**sampled.draws, **derived_draws(sampled.draws, data, spec, layout)}
-    verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.stats["energy"])
+    verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.transition_energy)
     info = {
         **sampled.info,
         "seconds": seconds,
@@ -160,17 +157,20 @@ def _sample(
     if collapsed and not spec.collapses:
         raise InputError("collapsed: this model's linear block is not Gaussian; use False")
     problem = Problem(spec, layout, collapsed)
-    for attempt, care in enumerate(CARE, start=1):
+    for attempt, (acceptance, thin) in enumerate(CARE, start=1):
         nuts = NutsSettings(
             chains=settings.chains,
             draws=settings.draws,
             warmup=settings.warmup * attempt,
             seed=settings.seed,
-            target_accept=care,
+            target_accept=acceptance,
+            thin=thin,
         )
         sampled = sample_numpyro(problem, data, nuts, plan, progress)
-        sampled.info.update(device=plan.reason, attempts=attempt, target_accept=care)
-        verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.stats["energy"])
+        sampled.info.update(
+            device=plan.reason, attempts=attempt, target_accept=acceptance, thin=thin
+        )
+        verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.transition_energy)
         if verdict.converged or settings.chains * settings.draws < WORTH_A_RETRY:
             break
     return sampled
