@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayes_infolaw.tables import read_plan as read_plan
     from bayes_infolaw.tables import read_runs as read_runs
     from bayes_infolaw.tables import simulate as simulate
+    from bayes_infolaw.validation.validate import validate as validate
 
 _HOMES = {
     "Fit": "posterior.fit",
@@ -34,6 +35,7 @@ _HOMES = {
     "read_plan": "tables",
     "read_runs": "tables",
     "simulate": "tables",
+    "validate": "validation.validate",
 }
 
 __all__ = list(_HOMES)

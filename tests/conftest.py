@@ -27,6 +27,7 @@ def _cache_dir() -> str:
 def _pin_jax() -> None:
     """Run on the CPU with two devices; `JAX_PLATFORMS=cuda,cpu pytest -m gpu` asks for the GPU."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices, parallel workers
     flags = os.environ.get("XLA_FLAGS", "")
     if DEVICES_FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {DEVICES_FLAG}=2".strip()

@@ -14,7 +14,7 @@ PACKAGE = "bayes_infolaw"
 # A module imports from its own place and from places further up this list; "top" is the package's
 # own `__init__` and `demo`. The harness is a wing: it reads the ground floors, the CLI enters it.
 LADDER = (
-    ("errors",),
+    ("errors", "threads"),
     ("laws",),
     ("tables",),
     ("recipes", "baselines", "harness"),

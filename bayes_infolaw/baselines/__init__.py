@@ -8,6 +8,7 @@ from bayes_infolaw.baselines.data_constrained import fit_data_constrained
 from bayes_infolaw.baselines.paper_procedure import PAPER_SAMPLES, fit_paper_procedure
 from bayes_infolaw.baselines.power_law import fit_power_law
 from bayes_infolaw.tables.runs import RunArrays
+from bayes_infolaw.threads import one_blas_thread
 
 __all__ = ["Baseline", "BaselineFit", "fit_baselines"]
 
@@ -15,6 +16,7 @@ SEARCH_BUDGET = 1e8
 """Combination x run x bucket evaluations of the random search: a few seconds."""
 
 
+@one_blas_thread
 def fit_baselines(runs: RunArrays, *, K_0: float, seed: int) -> dict[str, BaselineFit]:
     """Fit every baseline to measured runs.
 

@@ -14,6 +14,7 @@ from scipy.optimize import OptimizeResult, minimize
 from bayes_infolaw.baselines.base import TooFewRunsError, measured_log_loss, residual_sd
 from bayes_infolaw.baselines.huber import HUBER_DELTA, huber_slope, huber_sum
 from bayes_infolaw.tables.runs import RunArrays
+from bayes_infolaw.threads import one_blas_thread
 
 __all__ = ["Chinchilla", "chinchilla_log_loss", "fit_chinchilla"]
 
@@ -58,6 +59,7 @@ class Chinchilla:
         return np.exp(chinchilla_log_loss(self.estimates, *sizes))
 
 
+@one_blas_thread
 def fit_chinchilla(runs: RunArrays) -> Chinchilla:
     """Fit Chinchilla's form to measured runs.
 

@@ -24,7 +24,8 @@ def log_half_line(z: Any, log_ndtr: Callable[[Any], Any], xp: Any = np) -> Any:
     ``log_ndtr`` is the array module's log of the normal distribution function. Left of -1 the sum
     phi + z Phi cancels, so it is taken relative to phi there.
     """
-    right, left = xp.maximum(z, -1.0), xp.minimum(z, -1.0)
+    # Each branch sees points of its own side only: a tie at -1 would halve the gradient.
+    right, left = xp.where(z > -1.0, z, 0.0), xp.where(z > -1.0, -2.0, z)
     density = xp.exp(-0.5 * right**2 - LOG_SQRT_TWO_PI)
     near = xp.log(density + right * xp.exp(log_ndtr(right)))
     log_density = -0.5 * left**2 - LOG_SQRT_TWO_PI

@@ -21,6 +21,7 @@ from bayes_infolaw.posterior.parameters import derived_draws
 from bayes_infolaw.posterior.verdict import judge
 from bayes_infolaw.tables import read_runs
 from bayes_infolaw.tables.runs import RunTable
+from bayes_infolaw.threads import one_blas_thread
 
 __all__ = ["FitSettings", "assemble", "fit"]
 
@@ -52,6 +53,7 @@ class FitSettings:
             raise InputError(f"backend: must be numpyro or pymc, got {self.backend!r}")
 
 
+@one_blas_thread
 def fit(
     table: RunTable | str | Path | pd.DataFrame,
     model: str | Path | ModelSpec = "infolaw",

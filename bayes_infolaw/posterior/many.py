@@ -15,6 +15,7 @@ from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.posterior.fit import Fit
 from bayes_infolaw.posterior.fitting import FitSettings, assemble
 from bayes_infolaw.tables.runs import RunTable
+from bayes_infolaw.threads import one_blas_thread
 
 __all__ = ["fit_many", "stack_tables"]
 
@@ -38,6 +39,7 @@ def _pad(table: ModelData, extra: int) -> ModelData:
     return table._replace(**{**grown, "mask": np.r_[table.mask, np.zeros(extra)]})
 
 
+@one_blas_thread
 def fit_many(
     tables: Sequence[RunTable],
     model: str | ModelSpec = "infolaw",

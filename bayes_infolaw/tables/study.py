@@ -145,7 +145,7 @@ def table_path(study: Study, path: Path, data_dir: str | Path | None = None) -> 
     if folder is None:
         raise InputError(
             f"study {path}, key table: {study.table} needs the data folder, set {DATA_VARIABLE} "
-            "to it or give it as data_dir (--data), got neither"
+            "to it or give it as data_dir (--data-dir), got neither"
         )
     return folder / study.table.removeprefix(DATA_MARK)
 

@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayes_infolaw.inference.collapsed import conditional_coordinates
 from bayes_infolaw.inference.numpyro_model import coefficients_of, numpyro_prior
 from bayes_infolaw.inference.problem import Problem
+from bayes_infolaw.model.half_line import half_line_inverse
 from bayes_infolaw.model.layout import ModelData
 from bayes_infolaw.model.linear import linear_block, noise_sd
 from bayes_infolaw.model.mean import log_information
@@ -37,12 +39,15 @@ def points(case, n=POINTS):
 
 
 def log_jacobian_of_sites(draw, sites):
-    """Log |d parameters / d unconstrained coordinates|: exp, and the logistic on an interval."""
+    """Log |d parameters / d coordinates|: exp, the half line, and the logistic on an interval."""
     total = 0.0
     for site in sites:
         x = draw[site.name]
         if site.support == "positive":
             total += np.log(x)
+        if site.support == "half":  # x = s h(z), dx/dz = s Phi(z)
+            z = half_line_inverse(np.asarray(x), site.half_scale)
+            total += np.log(site.half_scale) + stats.norm.logcdf(z)
         if site.support == "unit":
             uniform = site.prior.family == "uniform"
             low, high = site.prior.values if uniform else (0.0, 1.0)
