@@ -15,6 +15,7 @@ PACKAGE = "bayes_infolaw"
 # own `__init__` and `demo`. The harness is a wing: it reads the ground floors, the CLI enters it.
 LADDER = (
     ("errors", "threads"),
+    ("whole_file",),
     ("laws",),
     ("tables",),
     ("recipes", "baselines", "harness"),

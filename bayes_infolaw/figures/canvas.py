@@ -1,9 +1,9 @@
 """A blank page in the house style, and writing one to a file."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from bayes_infolaw.whole_file import write_whole
 
 try:
     from matplotlib.figure import Figure
@@ -45,12 +45,4 @@ def tidy(axes: Any, title: str = "", x: str = "", y: str = "") -> Any:
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a PNG; the file appears whole or not at all."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".png")
-    os.close(handle)
-    try:
-        figure.savefig(temporary, format="png")
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, lambda temporary: figure.savefig(temporary, format="png"))

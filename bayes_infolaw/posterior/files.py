@@ -1,8 +1,6 @@
 """A fit <-> one netCDF file, an ArviZ 1.x DataTree that any xarray can open."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from bayes_infolaw.posterior.pointwise import log_likelihood_draws, log_prior_dr
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.verdict import Verdict
 from bayes_infolaw.tables.runs import RunTable
+from bayes_infolaw.whole_file import write_whole
 
 __all__ = ["read_fields", "save_fit", "to_datatree"]
 
@@ -128,17 +127,7 @@ def save_fit(fit: FittedModel, path: str | Path) -> None:
     InputError
         The folder does not exist.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"out: folder must exist, got {str(path.parent)!r}")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
-        to_datatree(fit).to_netcdf(temporary, engine="h5netcdf")
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, lambda name: to_datatree(fit).to_netcdf(name, engine="h5netcdf"))
 
 
 def read_fields(path: str | Path) -> dict[str, Any]:

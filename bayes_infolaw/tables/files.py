@@ -1,16 +1,14 @@
 """CSV and Parquet files -> data frames, and back, with one clear error for an unreadable file."""
 
 import csv
-import os
-import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.whole_file import write_whole
 
 __all__ = ["read_frame", "write_frame", "write_text"]
 
@@ -89,27 +87,16 @@ def require_distinct_columns(names: list[str]) -> None:
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Write CSV or Parquet by the name's ending, to a temporary file that is then renamed."""
     if path.suffix in PARQUET:
-        _replace(path, lambda temporary: frame.to_parquet(temporary, index=False))
+        write_whole(path, lambda temporary: frame.to_parquet(temporary, index=False))
     else:
-        _replace(path, lambda temporary: frame.to_csv(temporary, index=False, lineterminator="\n"))
+        write_whole(
+            path, lambda temporary: frame.to_csv(temporary, index=False, lineterminator="\n")
+        )
 
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file, to a temporary file that is then renamed."""
-    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    if not path.parent.is_dir():
-        raise InputError(f"file {path}: the folder {path.parent} must exist")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        write(Path(name))
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _first_line(error: BaseException) -> str:
