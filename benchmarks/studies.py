@@ -35,6 +35,38 @@ def cell(study: str, hold_out: str, model: str) -> dict:
     return {**found.to_dict(), **facts}
 
 
+def line(study: str, rule: str, name: str, found: dict, runs: str, verdict: str) -> str:
+    """One row of the markdown table."""
+    errors, coverage = found.get("errors_percent"), found.get("coverage")
+    if not errors or not coverage:
+        return f"| {study} | {rule} | {name} | {runs} | {found.get('reason')} | | | | | | |"
+    shown = [f"{errors[k]:.2f}" for k in ("mean", "median", "maximum")]
+    shown += [f"{100 * coverage[p]['fraction']:.0f}" for p in ("0.5", "0.8", "0.9", "0.95")]
+    cells = [study, f"`{rule}`", name, runs, *shown, f"{found['log_score']:.2f}", verdict]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(cells: list[dict]) -> str:
+    """Every method on every split, in percent of the loss and percent of runs inside."""
+    head = "study | held out | method | fitted / held | mean % | median % | max % | in 50 | in 80"
+    head += " | in 90 | in 95 | log score | converged, R-hat, min ESS"
+    rows = [f"| {head} |", "|---" * 13 + "|"]
+    for found in cells:
+        where = (found["study"], found["hold_out"])
+        if "error" in found:
+            rows.append(f"| {where[0]} | `{where[1]}` | {found['model']} | {found['error']} |")
+            continue
+        v = found["verdict"]
+        verdict = f"{'yes' if v['converged'] else 'NO'}, {v['rhat_max']:.3f}, "
+        verdict += f"{min(v['ess_bulk_min'], v['ess_tail_min']):.0f}"
+        runs = f"{found['runs_fitted']} / {found['runs']}"
+        rows.append(line(*where, f"**{found['model']}**", found, runs, verdict))
+        if found["model"] == "infolaw":
+            others = found["baselines"].values()
+            rows += [line(*where, o["method"], o, runs, "") for o in others if o["coverage"]]
+    return "\n".join(rows) + "\n"
+
+
 def main() -> None:
     """Validate every study twice under every model and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -49,8 +81,8 @@ def main() -> None:
     ]
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "studies.json").write_text(json.dumps(cells, indent=1) + "\n")
-    for found in cells:
-        print(json.dumps(found)[:400])
+    (arguments.out / "studies.md").write_text(table(cells))
+    print(table(cells))
 
 
 if __name__ == "__main__":
