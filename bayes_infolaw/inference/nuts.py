@@ -47,6 +47,11 @@ class NutsSettings:
         """Transitions of one warm-up phase, a whole number of blocks."""
         return max(1, round(self.warmup / PHASES / BLOCK)) * BLOCK
 
+    @property
+    def transitions(self) -> int:
+        """Warm-up transitions that are run."""
+        return PHASES * self.phase
+
 
 class Draws(NamedTuple):
     """Draws of every table; axes (table, chain, draw, ...)."""
@@ -58,6 +63,7 @@ class Draws(NamedTuple):
     acceptance: Array  # (t, c, s)
     step_size: Array  # (t, c)
     every_energy: Array  # (t, c, s x thin) of all transitions, for BFMI
+    jumped: Array  # (t, c, s) whether the kept transition's independence move was accepted
 
 
 class _Lane(NamedTuple):
@@ -126,8 +132,15 @@ class _Engine:
         def step(state: Any, _: None) -> Any:
             state = self.sample(state, (lane,))
             key, jump_key = jax.random.split(state.rng_key)
-            after, _ = jump(jump_key, state, lane.mixture, self.potential(lane))
-            seen = (after.z, state.diverging, state.energy, state.num_steps, state.accept_prob)
+            after, jumped = jump(jump_key, state, lane.mixture, self.potential(lane))
+            seen = (
+                after.z,
+                state.diverging,
+                state.energy,
+                state.num_steps,
+                state.accept_prob,
+                jumped,
+            )
             return after._replace(rng_key=key), seen
 
         return lax.scan(step, state, None, length=BLOCK)
@@ -204,12 +217,14 @@ class _Engine:
 
     def _collect(self, seen: list[Any], whitenings: list[Whitening], step_size: Array) -> Draws:
         thin, kept = self.settings.thin, self.settings.draws * self.settings.thin
-        parts = [self._by_table(seen, i)[:, :, :kept] for i in range(5)]
-        v, energy, steps, acceptance = (parts[i][:, :, thin - 1 :: thin] for i in (0, 2, 3, 4))
+        parts = [self._by_table(seen, i)[:, :, :kept] for i in range(6)]
+        v, energy, steps, acceptance, jumped = (
+            parts[i][:, :, thin - 1 :: thin] for i in (0, 2, 3, 4, 5)
+        )
         diverging = parts[1].reshape(*parts[1].shape[:2], -1, thin).any(axis=-1)
         vector = np.stack([w.forward(part) for w, part in zip(whitenings, v, strict=True)])
         sizes = step_size[: self.lanes].reshape(self.tables, self.settings.chains)
-        return Draws(vector, diverging, energy, steps, acceptance, sizes, parts[2])
+        return Draws(vector, diverging, energy, steps, acceptance, sizes, parts[2], jumped)
 
 
 def _show(progress: Callable[[int, int], None], total: int, done: int) -> None:

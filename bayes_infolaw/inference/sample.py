@@ -49,7 +49,7 @@ def sample_tables(
     ----------
     stacked : ModelData
         Arrays with a leading table axis, shorter tables padded with rows of ``mask`` 0
-        (`inference.many.stack_tables`).
+        (`posterior.many.stack_tables`).
     n_starts : int
         Mode searches a table.
     """
@@ -97,6 +97,7 @@ def _named(
         "energy": draws.energy,
         "n_steps": draws.steps,
         "acceptance_rate": draws.acceptance,
+        "jump_accepted": draws.jumped,
     }
     info = {
         "starts": mode.starts,

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-__all__ = ["MAX_DEGREES", "MIN_RUNS_PER_DEGREE", "SAME_DEGREE", "degree_clusters", "form_clusters"]
+__all__ = [
+    "MAX_DEGREES",
+    "MIN_RUNS_PER_DEGREE",
+    "SAME_DEGREE",
+    "degree_clusters",
+    "degree_of",
+    "form_clusters",
+]
 
 SAME_DEGREE = 0.05
 """Widest span of ln m within one degree."""
@@ -27,6 +34,16 @@ def degree_clusters(log_degree: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
         member[i] = cluster
     counts = np.bincount(member)
     return np.bincount(member, log_degree) / counts, counts, member
+
+
+def degree_of(log_degree: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Index of the nearest centre within 0.05 of ln m, -1 where there is none; shape (n,).
+
+    Clusters span at most 0.05, but two centres may lie closer than twice that.
+    """
+    distance = np.abs(log_degree[:, None] - centres)
+    nearest = distance.argmin(axis=1)
+    return np.where(distance.min(axis=1) <= SAME_DEGREE, nearest, -1)
 
 
 def form_clusters(counts: np.ndarray) -> bool:

@@ -22,7 +22,7 @@ from bayes_infolaw.laws.published import K_0
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.tables.runs import RunArrays, RunTable
 
-__all__ = ["Anchors", "anchors_of"]
+__all__ = ["Anchors", "anchors_of", "default_tokens_0"]
 
 SAME_SIZE = 1.05
 STAND_IN_SIZE_RANGE = 4.0  # one size only: the rate's second anchor, where a is prior-only
@@ -132,11 +132,16 @@ def _one_recipe(runs: RunArrays) -> bool:
     return bool(np.all(np.ptp(pattern, axis=0) < 1e-6))
 
 
+def default_tokens_0(tokens_min: float) -> float:
+    """K_0 when nobody fixes it: 1e9 tokens where the smallest K is at least 3e9, else K / 10."""
+    return K_0 if tokens_min >= 3 * K_0 else tokens_min / 10
+
+
 def _tokens_0(spec: ModelSpec, tokens_min: float) -> float | None:
     if spec.normaliser != "log" or spec.tokens_0 == "sampled":
         return None
     if spec.tokens_0 == "auto":
-        return K_0 if tokens_min >= 3 * K_0 else tokens_min / 10
+        return default_tokens_0(tokens_min)
     value = float(spec.tokens_0)
     if value >= tokens_min:
         raise InputError(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.laws.degrees import SAME_DEGREE
+from bayes_infolaw.laws.degrees import degree_of
 from bayes_infolaw.model.anchors import Anchors
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.tables.runs import RunArrays, RunTable
@@ -99,8 +99,9 @@ def intercept_columns(log_degree: Array, anchors: Anchors, n_smooth: int) -> Arr
     """
     away = log_degree - anchors.log_degree_ref
     if anchors.intercept == "clusters":
-        near = np.abs(log_degree[:, None] - np.array(anchors.log_degrees)) <= SAME_DEGREE
-        return np.column_stack([away, near.astype(float)])
+        centres = np.array(anchors.log_degrees)
+        member = degree_of(log_degree, centres)[:, None] == np.arange(len(centres))
+        return np.column_stack([away, member.astype(float)])
     if anchors.intercept == "smooth":
         scaled = away / anchors.log_degree_scale
         return np.column_stack([scaled**power for power in range(1, n_smooth + 1)])

@@ -1,7 +1,7 @@
 """Parameters and data -> log information and expected log loss: the model's one mean function.
 
 Written once for numpy, JAX and PyTensor (``xp``). ``draw`` maps the names of the sampled
-parameters to values without batch axes; `posterior/` loops it over draws by vectorised numpy.
+parameters to values; leading axes (chain, draw) are carried through.
 """
 
 from collections.abc import Mapping

@@ -74,6 +74,14 @@ class Prior:
             return "real"
         return "interval" if self.family in ("beta", "uniform") else "positive"
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Ends of the support."""
+        if self.family == "uniform":
+            return self.values[0], self.values[1]
+        ends = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "interval": (0.0, 1.0)}
+        return ends[self.support]
+
     def to_table(self) -> dict[str, Any]:
         """The inverse of `from_table`."""
         return {

@@ -27,7 +27,8 @@ LOSS_BLOCKS = (("loss_centre", "loss_drop"), ("alpha", "beta"))
 ALWAYS = ("theta", "gamma", "tau", "smooth", "tau_group", "theta_sd", "sigma")
 POSITIVE = {"theta", "lambda_min", "lambda_max", "a", "alpha", "beta", "loss_drop", "sigma", "nu"}
 POSITIVE |= {"tau", "tau_group", "theta_sd", "step_sd"}
-NORMAL = ("gamma", "smooth", "loss_centre")
+NORMAL = ("gamma", "smooth", "loss_centre", "b")
+SHARES = ("irreducible", "normaliser_min")
 
 
 @dataclass(frozen=True)
@@ -204,14 +205,24 @@ def _one_of(pairs: tuple[tuple[str, str], ...], given: set[str]) -> bool:
 
 def _check_supports(spec: ModelSpec, origin: str) -> None:
     for name, prior in spec.priors.items():
-        if name in POSITIVE and prior.support == "real":
-            raise InputError(f"{origin} [priors]: {name} must be positive, got {prior.family}")
+        where = f"{origin} [priors]: {name}"
+        if prior.family == "uniform" and prior.lower >= prior.upper:
+            raise InputError(f"{where}: lower must be below upper, got {prior.values}")
+        if name in POSITIVE and (prior.support == "real" or min(prior.interval) < 0):
+            raise InputError(f"{where} must be positive, got {prior.family} {prior.values}")
         if name in NORMAL and prior.family != "normal":
-            raise InputError(f"{origin} [priors]: {name} must be normal, got {prior.family}")
-    for name in ("irreducible", "normaliser_min"):
-        if name in spec.priors and spec.priors[name].family not in ("beta", "uniform"):
-            raise InputError(f"{origin} [priors]: {name} lives in (0, 1): beta or uniform")
+            raise InputError(f"{where} must be normal, got {prior.family}")
+        if name in _unbounded(spec) and prior.support == "interval":
+            raise InputError(f"{where} must have no upper bound, got {prior.family}")
+        if name in SHARES and not (prior.support == "interval" and max(prior.interval) <= 1):
+            raise InputError(f"{where} lives in (0, 1): beta, or uniform inside it")
     if spec.rate_block == "natural" and (spec.rate != "log" or spec.normaliser != "log"):
         raise InputError(f"{origin} [priors]: a, b belong to the logarithmic rate and normaliser")
     if spec.loss_block == "natural" and spec.normaliser != "log":
         raise InputError(f"{origin} [priors]: alpha, beta belong to the logarithmic normaliser")
+
+
+def _unbounded(spec: ModelSpec) -> set[str]:
+    """Parameters that the sampler moves on coordinates which know no upper bound."""
+    free_steps = {"theta", "step_sd"} if spec.densities == "monotone" else set()
+    return {name for pair in RATE_BLOCKS + LOSS_BLOCKS for name in pair} | free_steps

@@ -103,6 +103,7 @@ def _facts(fit: FittedModel) -> dict[str, Any]:
         "verdict": fit.verdict.to_dict(),
         "units": fit.units,
         "prior_only": fit.prior_only,
+        "draws": list(fit.draws),
         "coefficients": coefficient_names(fit.spec, fit.layout),
         "info": fit.info,
         "table": {
@@ -157,7 +158,7 @@ def _fields_from(tree: xr.DataTree, facts: dict[str, Any], path: Path) -> dict[s
     spec = spec_from_table(facts["model"]).with_tokens_0(facts["K_0"])
     anchors = Anchors.from_dict(facts["anchors"])
     return dict(
-        draws={str(k): v.to_numpy() for k, v in tree["draws"].to_dataset().data_vars.items()},
+        draws={name: tree["draws"][_safe(name)].to_numpy() for name in facts["draws"]},
         stats={str(k): v.to_numpy() for k, v in tree["sample_stats"].to_dataset().items()},
         table=table,
         spec=spec,

@@ -23,7 +23,7 @@ from bayes_infolaw.tables import read_runs
 from bayes_infolaw.tables.runs import RunTable
 from bayes_infolaw.threads import one_blas_thread
 
-__all__ = ["FitSettings", "assemble", "fit"]
+__all__ = ["FitSettings", "assemble", "collapses", "fit"]
 
 CARE = ((0.9, 1), (0.97, 4), (0.995, 10))  # target acceptance and transitions a draw, by attempt
 WORTH_A_RETRY = 1000  # draws; with fewer the verdict fails for want of ESS whatever the geometry
@@ -32,7 +32,11 @@ PACKAGES = ("bayes-infolaw", "numpyro", "jax", "numpy", "scipy", "arviz-stats")
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to sample; every number is a positive whole number (seed may be 0)."""
+    """How to sample; every number is a positive whole number (seed may be 0).
+
+    NumPyro warms up in three phases of whole hundreds, so ``warmup`` is rounded to 300s there; the
+    fit's ``info`` has the transitions that were run.
+    """
 
     chains: int = 4
     draws: int = 1000
@@ -126,11 +130,11 @@ def assemble(
     named = {**sampled.draws, **derived_draws(sampled.draws, data, spec, layout)}
     verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.transition_energy)
     info = {
+        "warmup": settings.warmup,
         **sampled.info,
         "seconds": seconds,
         "seed": settings.seed,
         "backend": settings.backend,
-        "warmup": settings.warmup,
         "versions": _versions(),
         "notes": [*table.notes, *_notes(spec, anchors)],
     }
@@ -148,6 +152,17 @@ def _sample(
         from bayes_infolaw.inference.pymc_sample import sample_pymc
 
         return sample_pymc(data, spec, layout, settings)
+    return _sample_numpyro(data, spec, layout, settings, progress)
+
+
+def _sample_numpyro(
+    data: ModelData,
+    spec: ModelSpec,
+    layout: Layout,
+    settings: FitSettings,
+    progress: Callable[[int, int], None] | None,
+) -> Sampled:
+    """Sample with growing care until the verdict is good; else return the best attempt."""
     from bayes_infolaw.inference.device import prepare_device
 
     plan = prepare_device(settings.device, settings.chains)
@@ -155,27 +170,32 @@ def _sample(
     from bayes_infolaw.inference.problem import Problem
     from bayes_infolaw.inference.sample import sample_numpyro
 
-    collapsed = spec.collapses if settings.collapsed is None else settings.collapsed
-    if collapsed and not spec.collapses:
-        raise InputError("collapsed: this model's linear block is not Gaussian; use False")
-    problem = Problem(spec, layout, collapsed)
+    problem, tried = Problem(spec, layout, collapses(spec, settings)), []
     for attempt, (acceptance, thin) in enumerate(CARE, start=1):
-        nuts = NutsSettings(
-            chains=settings.chains,
-            draws=settings.draws,
-            warmup=settings.warmup * attempt,
-            seed=settings.seed,
-            target_accept=acceptance,
-            thin=thin,
-        )
+        warmup, seed = settings.warmup * attempt, settings.seed
+        shape = (settings.chains, settings.draws, warmup, acceptance)
+        nuts = NutsSettings(*shape, seed=seed, thin=thin)
         sampled = sample_numpyro(problem, data, nuts, plan, progress)
-        sampled.info.update(
-            device=plan.reason, attempts=attempt, target_accept=acceptance, thin=thin
-        )
+        facts = {"device": plan.reason, "attempts": attempt, "target_accept": acceptance}
+        sampled.info.update(facts, thin=thin, warmup=nuts.transitions)
         verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.transition_energy)
+        tried.append((-len(verdict.failures()), verdict.ess_bulk_min, sampled))
         if verdict.converged or settings.chains * settings.draws < WORTH_A_RETRY:
             break
-    return sampled
+    return max(tried, key=lambda attempt: attempt[:2])[2]
+
+
+def collapses(spec: ModelSpec, settings: FitSettings) -> bool:
+    """Whether the linear block is integrated out under these settings.
+
+    Raises
+    ------
+    InputError
+        Asked for where noise or priors do not allow it.
+    """
+    if settings.collapsed and not spec.collapses:
+        raise InputError("collapsed: this model's linear block is not Gaussian; use False")
+    return spec.collapses if settings.collapsed is None else settings.collapsed
 
 
 def _notes(spec: ModelSpec, anchors: Anchors) -> list[str]:
@@ -186,9 +206,13 @@ def _notes(spec: ModelSpec, anchors: Anchors) -> list[str]:
         notes.append(f"K_0 = {anchors.tokens_0:.4g} tokens, {how}.")
     if anchors.intercept == "single":
         degree = np.exp(anchors.log_degree_ref)
+        shared = f"All runs share overtraining degree m = {degree:.3g}"
+        if len(anchors.log_degrees) > 1:
+            shared = (
+                f"The model gives {len(anchors.log_degrees)} overtraining degrees one intercept"
+            )
         notes.append(
-            f"All runs share overtraining degree m = {degree:.3g}: gamma and tau are not sampled, "
-            "another m is predicted from their priors."
+            f"{shared}: gamma and tau are not sampled, another m is predicted from their priors."
         )
     return notes
 

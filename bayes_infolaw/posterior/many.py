@@ -13,7 +13,7 @@ from bayes_infolaw.model.layout import Layout, ModelData, layout_of, model_data
 from bayes_infolaw.model.library import find_model
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.posterior.fit import Fit
-from bayes_infolaw.posterior.fitting import FitSettings, assemble
+from bayes_infolaw.posterior.fitting import FitSettings, assemble, collapses
 from bayes_infolaw.tables.runs import RunTable
 from bayes_infolaw.threads import one_blas_thread
 
@@ -66,6 +66,7 @@ def fit_many(
     Returns
     -------
     list of Fit, in the order of the tables
+        Each with its verdict; unlike `fit`, none is tried again.
 
     Raises
     ------
@@ -77,13 +78,13 @@ def fit_many(
     from bayes_infolaw.inference.sample import sample_tables
 
     chosen, spec, started = FitSettings(**settings), find_model(model), time.perf_counter()
+    if chosen.backend != "numpyro":
+        raise InputError(f"backend: many fits at once need numpyro, got {chosen.backend!r}")
     every = [anchors or anchors_of(table, spec) for table in tables]
     layout = _common_layout([layout_of(t, spec, a) for t, a in zip(tables, every, strict=True)])
     data = [model_data(t, spec, a) for t, a in zip(tables, every, strict=True)]
     plan = prepare_device(chosen.device, chosen.chains * len(tables))
-    problem = Problem(
-        spec, layout, spec.collapses if chosen.collapsed is None else chosen.collapsed
-    )
+    problem = Problem(spec, layout, collapses(spec, chosen))
     nuts = NutsSettings(chosen.chains, chosen.draws, chosen.warmup, seed=chosen.seed)
     sampled = sample_tables(problem, stack_tables(data), nuts, plan, progress, n_starts)
     seconds = round(time.perf_counter() - started, 3)

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.laws.degrees import degree_of
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables import read_plan
 from bayes_infolaw.tables.runs import RunTable
@@ -37,8 +39,29 @@ def plan_for(fit: FittedModel, plan: RunTable | pd.DataFrame | str | Path) -> Ru
     corpus = fit.table.corpus
     if corpus and corpus not in plan.frame:
         raise InputError(f"plan: column {corpus} is missing; theta differs between its corpora")
-    notes = (*plan.notes, *_degree_note(fit, plan))
-    return replace(plan, corpus=corpus, groups=fit.table.groups, notes=notes)
+    plan = replace(plan, corpus=corpus, groups=fit.table.groups)
+    notes = (*plan.notes, *_degree_note(fit, plan), *_unseen_notes(fit, plan))
+    return replace(plan, notes=notes)
+
+
+def _unseen_notes(fit: FittedModel, plan: RunTable) -> tuple[str, ...]:
+    """Say which predictions rest on the hierarchy or its priors instead of on data."""
+    notes, anchors = [], fit.anchors
+    if anchors.intercept != "smooth":
+        log_degree = np.log(plan.arrays().overtraining)
+        new = int((degree_of(log_degree, np.array(anchors.log_degrees)) < 0).sum())
+        fitted = ", ".join(f"{np.exp(x):.3g}" for x in anchors.log_degrees)
+        single = anchors.intercept == "single"
+        source = "the priors of gamma and tau" if single else "gamma and tau"
+        if new:
+            where = f"{new} of {len(plan)} rows have an overtraining degree that was not fitted"
+            notes.append(f"{where} (fitted: m = {fitted}): their level comes from {source}.")
+    for group, levels in anchors.groups.items():
+        known = plan.frame[group].astype(str).isin(levels).sum() if group in plan.frame else 0
+        new = len(plan) - int(known)
+        if new:
+            notes.append(f"{new} of {len(plan)} rows have an unseen level of {group}.")
+    return tuple(notes)
 
 
 def _degree_note(fit: FittedModel, plan: RunTable) -> tuple[str, ...]:

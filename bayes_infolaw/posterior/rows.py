@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.laws.degrees import SAME_DEGREE, degree_clusters
+from bayes_infolaw.laws.degrees import degree_clusters, degree_of
 from bayes_infolaw.laws.infolaw import normaliser
 from bayes_infolaw.model.layout import ModelData, model_data
 from bayes_infolaw.model.linear import noise_sd
@@ -125,8 +125,7 @@ def _unseen_degree(
     effect = np.zeros((n_draws, len(plan)))
     if kind == "smooth":
         return effect, effect
-    near = np.abs(log_degree[:, None] - np.array(fit.anchors.log_degrees)) <= SAME_DEGREE
-    new = ~near.any(axis=1)
+    new = degree_of(log_degree, np.array(fit.anchors.log_degrees)) < 0
     if not new.any():
         return effect, effect
     tau, gamma = _degree_prior(fit, draws, kind, rng)

@@ -33,15 +33,17 @@ def resolve_buckets(columns: Sequence[str], declared: Sequence[str] | None) -> t
     Raises
     ------
     InputError
-        A name is repeated or has no column, a column has no declared name, or no order is
-        declared.
+        A name is repeated or has no column, a column has no declared name or lacks its
+        counterpart, or no order is declared.
     """
     order = None if declared is None else tuple(str(name) for name in declared)
     found = bucket_names(columns, "w_")
     _check_declared(order)
     if not found:
         return _single(columns, order)
-    order = _own_order(found) if order is None else order
+    if order is None:
+        _check_pairs(found, bucket_names(columns, "share_"))
+        order = _own_order(found)
     _check_unknown(columns, order)
     for name in order:
         if name not in found:
@@ -73,14 +75,31 @@ def _single(columns: Sequence[str], order: tuple[str, ...] | None) -> tuple[str,
     return order or (ONE_BUCKET,)
 
 
+def _check_pairs(packed: list[str], source: list[str]) -> None:
+    # A misspelt, missing or stray column, told before it is taken for a bucket of unknown place.
+    lone = [(f"w_{name}", f"share_{name}") for name in packed if name not in source]
+    lone += [(f"share_{name}", f"w_{name}") for name in source if name not in packed]
+    if not source or not lone:
+        return
+    raise InputError(
+        f"column {', '.join(column for column, _ in lone)}: every bucket needs both packed shares "
+        "w_ and source shares share_ (ignore = [...] in study.toml drops a column of no bucket), "
+        f"got {' and '.join(f'{column} without {other}' for column, other in lone)}"
+    )
+
+
 def _own_order(found: list[str]) -> tuple[str, ...]:
     integers = tuple(str(d) for d in range(len(found)))
-    if len(found) > 1 and set(found) != set(integers):
-        raise InputError(
-            "buckets: their order, best first, must be declared (buckets = [...] in study.toml or "
-            f"--buckets), got {', '.join(found)}"
-        )
-    return integers if set(found) == set(integers) else tuple(found)
+    if set(found) == set(integers) or len(found) == 1:
+        return integers if set(found) == set(integers) else tuple(found)
+    how = "(buckets = [...] in study.toml or --buckets)"
+    got = f"got {', '.join(found)}"
+    named = [name for name in found if not name.isdecimal()]
+    if named and len(named) < len(found):
+        rule = f"must be an integer like the other buckets, or the order of all be declared {how}"
+        raise InputError(f"column w_{named[0]}: bucket {named[0]!r} {rule}, {got}")
+    rule = f"must be declared {how} unless their names are 0 to {integers[-1]}"
+    raise InputError(f"buckets: their order, best first, {rule}, {got}")
 
 
 def _check_unknown(columns: Sequence[str], order: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.tables import checks
 from bayes_infolaw.tables.buckets import fill_single_bucket, paper_shares, resolve_buckets
-from bayes_infolaw.tables.derive import law_flops, model_flops, overtraining
+from bayes_infolaw.tables.derive import given_overtraining, law_flops, model_flops, overtraining
 from bayes_infolaw.tables.files import require_distinct_columns
 from bayes_infolaw.tables.runs import RunTable
 from bayes_infolaw.tables.schema import (
@@ -137,11 +137,16 @@ def _compute_columns(
     if flops is not None:
         columns = {"flops_per_token": flops, "overtraining": degree}
         return columns, (*_odd_flops(rows, flops / law), *said)
-    note = (
+    columns = {"flops_per_token": law, "overtraining": degree}
+    return columns, (_stand_in(given_overtraining(rows) is not None), *said)
+
+
+def _stand_in(degree_given: bool) -> str:
+    where = "compute" if degree_given else "compute and the overtraining degree"
+    return (
         "M (flops_per_token, or layers, hidden and seq_len) is missing: N = 6 x "
-        "params_nonembedding stands in for it in compute and the overtraining degree."
+        f"params_nonembedding stands in for it in {where}."
     )
-    return {"flops_per_token": law, "overtraining": degree}, (note, *said)
 
 
 def _odd_flops(rows: pd.DataFrame, ratio: Array) -> Notes:

@@ -81,9 +81,20 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[str], why: str) -> No
 
 def numbers(frame: pd.DataFrame, column: str) -> Array:
     """Float64 values of a column, NaN where a cell is empty or no number; shape (n,)."""
+    return np.where(_truths(frame[column]), np.nan, numbers_or_truths(frame, column))
+
+
+def numbers_or_truths(frame: pd.DataFrame, column: str) -> Array:
+    """As `numbers`, but True counts as 1 and False as 0: for flags, never for quantities."""
     if frame[column].dtype.kind in "mMc":  # pandas would turn dates into nanoseconds
         return np.full(len(frame), np.nan)
     return pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _truths(cells: pd.Series) -> Array:
+    if cells.dtype.kind in "iuf":
+        return np.zeros(len(cells), dtype=bool)
+    return np.array([isinstance(cell, bool | np.bool_) for cell in cells], dtype=bool)
 
 
 def positive(frame: pd.DataFrame, column: str, unit: str) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.tables.checks import numbers
+from bayes_infolaw.tables.checks import numbers, numbers_or_truths
 from bayes_infolaw.tables.study import Study
 
 __all__ = ["map_columns"]
@@ -61,7 +61,7 @@ def _passes(rows: pd.DataFrame, condition: dict[str, Any]) -> np.ndarray:
 
 def _holds(rows: pd.DataFrame, column: str, rule: str, bound: Any) -> np.ndarray:
     if rule in ("min", "max"):
-        values = numbers(rows, column)
+        values = numbers_or_truths(rows, column)
         return values >= bound if rule == "min" else values <= bound
     equal = np.zeros(len(rows), dtype=bool)
     for wanted in bound if rule == "one_of" else [bound]:
@@ -72,7 +72,7 @@ def _holds(rows: pd.DataFrame, column: str, rule: str, bound: Any) -> np.ndarray
 def _equals(rows: pd.DataFrame, column: str, wanted: Any) -> np.ndarray:
     if isinstance(wanted, str):
         return (rows[column].astype(str) == wanted).to_numpy(dtype=bool)
-    return numbers(rows, column) == float(wanted)
+    return numbers_or_truths(rows, column) == float(wanted)
 
 
 def _new_columns(rows: pd.DataFrame, study: Study) -> dict[str, Any]:

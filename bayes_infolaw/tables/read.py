@@ -39,7 +39,8 @@ def read_runs(
     data_dir : str or Path, optional
         Folder for ``{data}`` in studies; by default the environment's ``BAYES_INFOLAW_DATA``.
     prior_dominated : bool
-        Accept fewer runs than the parameters of the law that the table can inform.
+        Accept fewer runs than the parameters of the law that the table can inform, and runs that
+        all have the same loss.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def read_runs(
 def read_plan(
     path_or_frame: Source,
     *,
-    buckets: Sequence[str],
+    buckets: Sequence[str] | None,
     loss_unit: str = "nats per token",
     require_overtraining: bool = False,
     data_dir: str | Path | None = None,
@@ -70,8 +71,9 @@ def read_plan(
     ----------
     path_or_frame : str, Path or DataFrame
         As for `read_runs`. A `loss` column is kept but ignored; without `run`, rows are numbered.
-    buckets : sequence of str
-        The fit's buckets, best first; the plan's columns are matched by name.
+    buckets : sequence of str or None
+        The fit's buckets, best first; the plan's columns are matched by name. None: as the study
+        declares them, as for `read_runs`.
     loss_unit : {"nats per token", "bits per byte"}
         The fit's unit, in which losses will be predicted.
     require_overtraining : bool

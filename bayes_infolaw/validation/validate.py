@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayes_infolaw.baselines import BaselineFit, fit_baselines
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.laws.published import K_0
+from bayes_infolaw.model.anchors import default_tokens_0
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.posterior.fit import Fit
 from bayes_infolaw.posterior.fitting import fit
@@ -142,10 +142,8 @@ def _each_outside(fitted: Fit, plan: RunTable, seed: int) -> dict[str, str]:
 
 def _tokens_0(fitted: Fit) -> float:
     """K_0 of the paper's procedure: the fit's, or the default rule where the fit has none."""
-    if fitted.anchors.tokens_0 is not None:
-        return fitted.anchors.tokens_0
-    smallest = fitted.anchors.tokens_min
-    return K_0 if smallest >= 3 * K_0 else smallest / 10
+    fixed = fitted.anchors.tokens_0
+    return default_tokens_0(fitted.anchors.tokens_min) if fixed is None else fixed
 
 
 def _law_scores(fitted: Fit, predicted: xr.Dataset, held: RunTable) -> Scores | None:

@@ -156,6 +156,15 @@ def test_degrees_cluster_within_a_twentieth():
     assert not degrees.form_clusters(np.full(7, 3))
 
 
+def test_a_run_belongs_to_one_degree_only():
+    log_m = np.linspace(0.0, 0.14, 27)
+    centres, _, _ = degrees.degree_clusters(log_m)
+    assert np.diff(centres).min() < 2 * degrees.SAME_DEGREE
+    member = degrees.degree_of(log_m, centres)
+    np.testing.assert_array_equal(member, np.abs(log_m[:, None] - centres).argmin(axis=1))
+    assert degrees.degree_of(np.array([centres[-1] + 0.051]), centres).tolist() == [-1]
+
+
 def test_a_chain_of_close_degrees_is_not_one_cluster():
     centres, _, _ = degrees.degree_clusters(np.arange(0, 1, 0.04))
     assert len(centres) > 6

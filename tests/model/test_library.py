@@ -73,6 +73,21 @@ def test_natural_priors_take_the_anchored_block_out():
         ('name = "infolaw"', "name = 3", ["name", "3"]),
         ("theta = {", "thetta = {", ["theta", "missing"]),
         ("[law]", "[law]\nspeed = 1", ["speed"]),
+        (
+            'theta = { family = "lognormal", median = 0.8, sigma = 0.7 }',
+            'theta = { family = "uniform", lower = 2.0, upper = -1.0 }',
+            ["theta", "lower", "upper"],
+        ),
+        (
+            'theta = { family = "lognormal", median = 0.8, sigma = 0.7 }',
+            'theta = { family = "uniform", lower = -1.0, upper = 1.0 }',
+            ["theta", "positive", "-1.0"],
+        ),
+        (
+            'lambda_min = { family = "lognormal", median = 0.08, sigma = 1.0 }',
+            'lambda_min = { family = "uniform", lower = 0.01, upper = 1.0 }',
+            ["lambda_min", "upper bound"],
+        ),
         ("[law]", "[law", ["TOML"]),
         (
             'gamma = { family = "normal", mu = 0.0, sigma = 0.1 }',
@@ -109,3 +124,10 @@ def test_extending_in_a_circle_is_refused(tmp_path):
     write(tmp_path, 'extends = "a.toml"\nname = "b"\n', "b.toml")
     with pytest.raises(InputError, match="itself"):
         find_model(tmp_path / "a.toml")
+
+
+def test_free_steps_need_an_unbounded_theta(tmp_path):
+    text = 'extends = "infolaw_monotone"\nname = "mine"\n[priors]\n'
+    text += 'theta = { family = "uniform", lower = 0.0, upper = 5.0 }\n'
+    with pytest.raises(InputError, match=r"theta.*upper bound"):
+        find_model(write(tmp_path, text))

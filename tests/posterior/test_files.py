@@ -1,6 +1,8 @@
 """Fit files: whole or absent, equal after a round trip, refused when tampered with."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +42,24 @@ def test_every_kind_of_model_can_be_read_back(model, one_degree, tmp_path):
     again = bi.load_fit(tmp_path / "fit.nc")
     assert again.spec == fit.spec
     assert again.summary() == fit.summary()
+
+
+def test_names_with_a_slash_survive(one_degree, tmp_path):
+    frame = one_degree.table.frame.assign(**{"src/part": ["a/b", "c"] * 13 + ["a/b"]})
+    table = replace(bi.read_runs(frame), groups=("src/part",))
+    fit = bi.fit(replace(table, data_hash=table.compute_hash()), draws=50, warmup=600)
+    fit.save(tmp_path / "fit.nc")
+    again = bi.load_fit(tmp_path / "fit.nc")
+    assert again.summary() == fit.summary()
+    assert again.draws.keys() == fit.draws.keys()
+
+
+def test_the_readme_opens_the_shipped_posterior():
+    root = Path(__file__).resolve().parents[2]
+    fit = bi.load_fit(root / "models" / "paper_design.nc")
+    assert fit.verdict.converged
+    assert fit.table.simulated
+    fit.require_data(bi.read_runs(root / "runs" / "paper_design"))
 
 
 def test_the_file_is_a_datatree_that_arviz_reads(saved):

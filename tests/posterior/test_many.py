@@ -57,6 +57,13 @@ def test_tables_of_other_layouts_are_refused(design):
         fit_many([one, two])
 
 
+def test_other_back_ends_are_refused(one_degree):
+    with pytest.raises(bi.InputError, match="numpyro"):
+        fit_many([one_degree.table], backend="pymc")
+    with pytest.raises(bi.InputError, match="collapsed"):
+        fit_many([one_degree.table], "infolaw_studentt", collapsed=True)
+
+
 @pytest.mark.slow
 def test_intervals_cover_prior_truths_at_their_rate(design):
     """90 % intervals over 60 truths from the prior: binomial, false alarm below 1e-3 in all.

@@ -70,6 +70,13 @@ def test_one_degree_predicts_another_from_the_priors(one_degree):
     assert float(near["variance_group"][0]) == 0.0
 
 
+def test_what_rests_on_priors_is_said(one_degree, two_degrees):
+    far = one_degree.predict(row(overtraining=22.0)).attrs["notes"]
+    assert any("m = 3.6" in note and "priors of gamma and tau" in note for note in far)
+    near = two_degrees.predict(row(overtraining=22.0)).attrs["notes"]
+    assert not any("was not fitted" in note for note in near)
+
+
 def test_noise_is_the_residual(one_degree):
     seen = one_degree.predict(row())
     residual = np.log(seen["loss"] / seen["expected_loss"])

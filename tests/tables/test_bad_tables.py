@@ -136,6 +136,41 @@ def test_dates_are_no_numbers(two_buckets):
     assert "2026-01-02" in text
 
 
+@pytest.mark.parametrize(
+    "column",
+    ["loss", "loss_se", "w_web", "tokens", "flops_per_token", "overtraining", "unique_web"],
+)
+@pytest.mark.parametrize("kind", ["bool", "boolean", "object"])
+def test_booleans_are_no_numbers(two_buckets, column, kind):
+    text = message(two_buckets.assign(**{column: pd.Series([True] * 8, dtype=kind)}))
+    assert f"row 1 (run 'r0'), column {column}: must be " in text
+    assert "number" in text
+    assert text.endswith("got True")
+
+
+def test_one_boolean_among_numbers_is_named(two_buckets):
+    text = message(two_buckets.assign(loss=[*two_buckets["loss"][:7], True]))
+    assert text.startswith("row 8 (run 'r7'), column loss: must be a positive number")
+    assert text.endswith("got True")
+
+
+def test_booleans_in_a_file_are_no_numbers(two_buckets, tmp_path):
+    two_buckets.assign(loss=[True, False] * 4).to_csv(tmp_path / "runs.csv", index=False)
+    with pytest.raises(InputError, match=r"row 1 .*column loss: must be a positive .* got True$"):
+        read_runs(tmp_path / "runs.csv", buckets=ORDER)
+
+
+def test_equal_losses_are_refused_but_not_in_a_plan(two_buckets):
+    equal = two_buckets.assign(loss=3.25)
+    text = message(equal)
+    assert text.startswith("column loss: needs at least two different losses")
+    assert text.endswith("got 3.25 in all 8 runs")
+    table = read_runs(equal, buckets=ORDER, prior_dominated=True)
+    assert table.notes == ("the loss is 3.25 in all 8 runs: the priors dominate.",)
+    assert read_runs(spoiled(equal, 7, loss=3.26), buckets=ORDER).notes == ()
+    assert read_plan(equal, buckets=ORDER).notes == ()
+
+
 def test_mixed_loss_units_are_refused(two_buckets):
     units = ["nats per token"] * 6 + ["bits per byte"] * 2
     text = message(two_buckets.assign(loss_unit=units))
@@ -180,6 +215,46 @@ def test_an_undeclared_order_is_refused(two_buckets):
     text = message(two_buckets, buckets=None)
     assert "order, best first, must be declared" in text
     assert text.endswith("got web, books")
+
+
+def numbered(*names: str) -> pd.DataFrame:
+    """Runs over buckets 0, 1, 2 with both kinds of shares, less the columns named."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"run": list("abcdef"), "loss": rng.uniform(2, 3, 6)})
+    frame = frame.assign(params_nonembedding=1e8, tokens=2e9, source_tokens=2e9)
+    for d, weight in enumerate([0.5, 0.3, 0.2]):
+        frame = frame.assign(**{f"w_{d}": weight, f"share_{d}": weight})
+    return frame.drop(columns=list(names))
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns", "got"),
+    [
+        (numbered("w_1"), "share_1", "share_1 without w_1"),
+        (numbered("share_2"), "w_2", "w_2 without share_2"),
+        (
+            numbered().rename(columns={"w_0": "w_x"}),
+            "w_x, share_0",
+            "w_x without share_x and share_0 without w_0",
+        ),
+        (numbered().assign(w_sum=1.0), "w_sum", "w_sum without share_sum"),
+    ],
+    ids=["missing", "missing-share", "misspelt", "stray"],
+)
+def test_a_bucket_column_without_its_counterpart_is_named(frame, columns, got):
+    text = message(frame, buckets=None)
+    assert text.startswith(f"column {columns}: every bucket needs both packed shares w_ and source")
+    assert text.endswith(f"got {got}")
+
+
+def test_a_stray_column_among_integers_is_named_without_source_shares():
+    frame = numbered("share_0", "share_1", "share_2").assign(w_sum=1.0)
+    text = message(frame, buckets=None)
+    assert text.startswith("column w_sum: bucket 'sum' must be an integer like the other buckets")
+    assert text.endswith("got 0, 1, 2, sum")
+    gap = message(frame.drop(columns=["w_1", "w_sum"]), buckets=None)
+    assert "must be declared" in gap
+    assert "unless their names are 0 to 1, got 0, 2" in gap
 
 
 def test_missing_share_columns_are_named(two_buckets):

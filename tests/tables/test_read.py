@@ -6,6 +6,8 @@ import pytest
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.tables import read_plan, read_runs, runs_informing, write_runs
+from bayes_infolaw.tables.informing import one_recipe, one_size
+from bayes_infolaw.tables.runs import RunArrays
 
 ORDER = ("web", "books")
 
@@ -129,6 +131,17 @@ def test_missing_M_is_said_and_replaced_by_N(two_buckets):
     assert table.notes[0].startswith("M (flops_per_token, or layers, hidden and seq_len) is missin")
 
 
+def test_a_given_degree_needs_no_stand_in_for_M(two_buckets):
+    bare = two_buckets.drop(columns="flops_per_token")
+    derived = read_runs(bare, buckets=ORDER).notes
+    given = read_runs(bare.assign(overtraining=3.6), buckets=ORDER).notes
+    empty = read_runs(bare.assign(overtraining=np.nan), buckets=ORDER).notes
+    stands_in = "N = 6 x params_nonembedding stands in for it in compute"
+    assert given[0].endswith(f"{stands_in}.")
+    assert derived[0].endswith(f"{stands_in} and the overtraining degree.")
+    assert empty == derived
+
+
 def test_M_from_the_architecture_fills_what_is_not_given(two_buckets):
     frame = two_buckets.assign(layers=24, hidden=2048, seq_len=2048)
     frame.loc[3, "flops_per_token"] = np.nan
@@ -237,6 +250,26 @@ def test_what_the_runs_inform(two_buckets):
     assert informing(**one_recipe, source_tokens=repeated)[0] == "theta"
     assert "a" not in informing(params_nonembedding=np.linspace(1e8, 1.04e8, 8))
     assert "a" in informing(params_nonembedding=np.linspace(1e8, 1.06e8, 8))
+
+
+def test_one_recipe_and_one_size(two_buckets, one_bucket):
+    def runs(**cells) -> RunArrays:
+        return read_runs(two_buckets.assign(**cells), buckets=ORDER).arrays()
+
+    near = {"w_web": [0.75, 0.754] * 4, "w_books": [0.25, 0.246] * 4}
+    apart = {"w_web": [0.75, 0.756] * 4, "w_books": [0.25, 0.244] * 4}
+    assert not one_recipe(runs())
+    assert one_recipe(runs(**near))
+    assert not one_recipe(runs(**apart))
+    assert one_recipe(read_runs(one_bucket).arrays())  # its U / K moves, yet there is no theta
+    assert not one_size(runs())
+    assert one_size(runs(params_nonembedding=np.linspace(1e8, 1.04e8, 8)))
+    assert not one_size(runs(params_nonembedding=np.linspace(1e8, 1.06e8, 8)))
+
+
+def test_a_plan_reads_its_own_bucket_order(two_buckets):
+    named = {"w_web": "w_0", "w_books": "w_1", "share_web": "share_0", "share_books": "share_1"}
+    assert read_plan(two_buckets.rename(columns=named), buckets=None).buckets == ("0", "1")
 
 
 def test_plans(two_buckets, tmp_path):

@@ -115,6 +115,15 @@ def test_filters(folder, condition, count):
     assert len(read_runs(folder, prior_dominated=True)) == count
 
 
+@pytest.mark.parametrize("condition", ["equals = true", "equals = 1", "min = 1"])
+def test_a_filter_reads_flags(folder, condition):
+    frame = pd.read_csv(folder / "foreign.csv").assign(kept=[True] * 4 + [False] * 3)
+    frame.to_csv(folder / "foreign.csv", index=False)
+    filters = f'[[filter]]\ncolumn = "kept"\n{condition}\n[[filter]]'
+    with_study(folder, STUDY.replace("[[filter]]", filters, 1))
+    assert len(read_runs(folder, prior_dominated=True)) == 4
+
+
 BAD_STUDIES = [
     pytest.param('tabel = "foreign.csv"', "got 'tabel'", id="unknown-key"),
     pytest.param('title = "x"', "key table: must name the table", id="no-table"),
