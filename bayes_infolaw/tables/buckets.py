@@ -90,14 +90,16 @@ def _check_pairs(packed: list[str], source: list[str]) -> None:
 
 def _own_order(found: list[str]) -> tuple[str, ...]:
     integers = tuple(str(d) for d in range(len(found)))
-    if set(found) == set(integers) or len(found) == 1:
-        return integers if set(found) == set(integers) else tuple(found)
+    if set(found) == set(integers):
+        return integers
+    if len(found) == 1:
+        return tuple(found)
     how = "(buckets = [...] in study.toml or --buckets)"
     got = f"got {', '.join(found)}"
-    named = [name for name in found if not name.isdecimal()]
-    if named and len(named) < len(found):
+    words = [name for name in found if not name.isdecimal()]
+    if 0 < len(words) < len(found):
         rule = f"must be an integer like the other buckets, or the order of all be declared {how}"
-        raise InputError(f"column w_{named[0]}: bucket {named[0]!r} {rule}, {got}")
+        raise InputError(f"column w_{words[0]}: bucket {words[0]!r} {rule}, {got}")
     rule = f"must be declared {how} unless their names are 0 to {integers[-1]}"
     raise InputError(f"buckets: their order, best first, {rule}, {got}")
 
