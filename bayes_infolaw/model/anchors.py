@@ -20,11 +20,11 @@ from bayes_infolaw.laws.degrees import (
 )
 from bayes_infolaw.laws.published import K_0
 from bayes_infolaw.model.spec import ModelSpec
+from bayes_infolaw.tables.informing import one_recipe, one_size
 from bayes_infolaw.tables.runs import RunArrays, RunTable
 
 __all__ = ["Anchors", "anchors_of", "default_tokens_0"]
 
-SAME_SIZE = 1.05
 STAND_IN_SIZE_RANGE = 4.0  # one size only: the rate's second anchor, where a is prior-only
 
 
@@ -97,11 +97,11 @@ def anchors_of(table: RunTable, spec: ModelSpec) -> Anchors:
     runs = table.arrays()
     log_loss = np.log(_loss(runs))
     flops_min, flops_max = float(runs.flops.min()), float(runs.flops.max())
-    one_size = flops_max < SAME_SIZE * flops_min
+    single_size = one_size(runs)
     log_tokens = np.log(runs.tokens)
     return Anchors(
         flops_min=flops_min,
-        flops_max=STAND_IN_SIZE_RANGE * flops_min if one_size else flops_max,
+        flops_max=STAND_IN_SIZE_RANGE * flops_min if single_size else flops_max,
         flops_ref=float(np.exp(np.log(runs.flops).mean())),
         tokens_ref=float(np.exp(log_tokens.mean())),
         tokens_min=float(runs.tokens.min()),
@@ -112,8 +112,8 @@ def anchors_of(table: RunTable, spec: ModelSpec) -> Anchors:
         **_degrees(np.log(runs.overtraining), spec),
         groups={name: _levels(table, name) for name in table.groups},
         corpora=_levels(table, table.corpus) if table.corpus else (),
-        one_size=one_size,
-        one_recipe=_one_recipe(runs),
+        one_size=single_size,
+        one_recipe=one_recipe(runs),
     )
 
 
@@ -125,11 +125,6 @@ def _loss(runs: RunArrays) -> np.ndarray:
 
 def _levels(table: RunTable, column: str) -> tuple[str, ...]:
     return tuple(sorted(table.frame[column].astype(str).unique()))
-
-
-def _one_recipe(runs: RunArrays) -> bool:
-    pattern = np.column_stack([runs.weights, np.log(runs.repetition)])
-    return bool(np.all(np.ptp(pattern, axis=0) < 1e-6))
 
 
 def default_tokens_0(tokens_min: float) -> float:

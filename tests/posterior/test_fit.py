@@ -162,3 +162,16 @@ def test_the_verdict_counts_divergences_and_energy():
     assert "1 divergent" in judge({"x": good}, one, good).failures()[0]
     slow = np.cumsum(rng.standard_normal((4, 500)), axis=1)
     assert any("BFMI" in text for text in judge({"x": good}, none, slow).failures())
+
+
+@pytest.mark.slow
+def test_the_pymc_back_end_gives_the_same_fit(one_degree, tmp_path):
+    """Through the public entry, saved and read back; |z| < 4.5 for six means (ESS above 400)."""
+    pytest.importorskip("pymc")
+    other = bi.fit(one_degree.table, backend="pymc", draws=700, warmup=700, seed=5)
+    assert other.verdict.converged, other.verdict.failures()
+    for name in TRUTH:
+        one, two = one_degree.parameters()[name], other.parameters()[name]
+        assert abs(one.mean() - two.mean()) < 4.5 * np.sqrt(2 / 400) * one.std(), name
+    other.save(tmp_path / "pymc.nc")
+    assert bi.load_fit(tmp_path / "pymc.nc").info["backend"] == "pymc"
