@@ -102,7 +102,7 @@ class _Engine:
         self.problem, self.settings, self.tables = problem, settings, tables
         self.lanes = tables * settings.chains
         self.padded = -(-self.lanes // len(devices)) * len(devices)
-        density = problem.potential()
+        density = jax.jit(problem.potential())  # traced once, used by all that follows
         self.potential = lambda lane: lambda v: density(lane.whitening.forward(v), lane.data)
         self.init, self.sample = hmc(potential_fn_gen=self.potential, algo="NUTS")
         spread = partial(

@@ -43,15 +43,21 @@ class Whitening(NamedTuple):
         return v
 
 
-def _pairs(d: int) -> tuple[Array, Array]:
-    """Indices i <= k of the products of the leading axes."""
-    return np.triu_indices(min(d, BENDING_AXES))
-
-
 def products(v: Any) -> Any:
-    """``v_i v_k - [i = k]`` of the leading axes, shape (..., q); mean 0 under a standard normal."""
-    first, second = _pairs(v.shape[-1])
-    return v[..., first] * v[..., second] - (first == second)
+    """``v_i v_k - [i = k]`` of the leading axes, shape (..., m * m); mean 0 for a standard normal.
+
+    All pairs, by an outer product: picking the pairs i <= k would cost a scatter in the gradient.
+    """
+    lead = v[..., :BENDING_AXES]
+    m = lead.shape[-1]
+    outer = lead[..., :, None] * lead[..., None, :] - np.eye(m)
+    return outer.reshape(*lead.shape[:-1], m * m)
+
+
+def _last_axis(d: int) -> Array:
+    """Larger axis k of every product i <= k; d for the mirrored ones, which never get a weight."""
+    first, second = np.divmod(np.arange(min(d, BENDING_AXES) ** 2), min(d, BENDING_AXES))
+    return np.where(first <= second, second, d)
 
 
 def whitening_at_mode(mode: Array, curvature: Array) -> Whitening:
@@ -72,14 +78,14 @@ def refine(old: Whitening, vectors: Array) -> Whitening:
 
 def _straight(centre: Array, factor: Array) -> Whitening:
     d = len(centre)
-    return Whitening(centre, factor, np.ones(d), np.zeros((d, len(_pairs(d)[0]))))
+    return Whitening(centre, factor, np.ones(d), np.zeros((d, len(_last_axis(d)))))
 
 
 def _with_shear(straight: Whitening, vectors: Array) -> Whitening:
     """Regress every axis on the products of those before it (longer axes bend shorter ones)."""
     u = straight.inverse(vectors)
     d = u.shape[1]
-    v, shear, scale, last = u.copy(), straight.shear.copy(), np.ones(d), _pairs(d)[1]
+    v, shear, scale, last = u.copy(), straight.shear.copy(), np.ones(d), _last_axis(d)
     for j in range(1, d):
         earlier = last < j
         bends = products(v)[:, earlier]

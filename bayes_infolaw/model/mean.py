@@ -82,7 +82,7 @@ def log_information(
     level = infolaw.normaliser(data.tokens, data.tokens_ref, spec.normaliser, shape, xp)
     rate = rates(batched, data, spec, data.flops, xp)
     density = densities(draw, spec, layout, xp)
-    rows = density[..., data.corpus, :] if layout.n_buckets > 1 else density
+    rows = density[..., data.corpus, :] if layout.n_corpora > 1 else density
     return xp.log(infolaw.information(data.unique, data.repetition, rows, rate, level, xp))
 
 
