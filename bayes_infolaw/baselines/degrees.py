@@ -21,6 +21,11 @@ class Lines:
     slope: float
     sd: float  # residual sd on n - c - 1 degrees of freedom
 
+    def levels(self, name: str) -> dict[str, float]:
+        """``name[m=...]``: exp of the intercept at each degree."""
+        degrees = zip(np.exp(self.log_degrees), self.intercepts, strict=True)
+        return {f"{name}[m={m:.3g}]": float(np.exp(intercept)) for m, intercept in degrees}
+
     def predict(self, x: Array, log_degree: Array) -> Array:
         """Fitted y, shape (n,)."""
         return self.intercepts[nearest_degree(log_degree, self.log_degrees)] + self.slope * x

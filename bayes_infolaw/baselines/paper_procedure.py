@@ -56,8 +56,7 @@ class PaperProcedure:
     @property
     def parameters(self) -> dict[str, float]:
         """`theta`, `a`, `b`, `beta`, `alpha[m=...]`, and the search's `spearman`."""
-        degrees = zip(np.exp(self.lines.log_degrees), self.lines.intercepts, strict=True)
-        levels = {f"alpha[m={m:.3g}]": float(np.exp(intercept)) for m, intercept in degrees}
+        levels = self.lines.levels("alpha")
         constants = {"theta": self.found.theta, "a": self.a, "b": self.b}
         return {**constants, "beta": -self.lines.slope, **levels, "spearman": self.found.spearman}
 

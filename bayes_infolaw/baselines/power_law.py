@@ -33,9 +33,7 @@ class PowerLaw:
     @property
     def parameters(self) -> dict[str, float]:
         """`gamma` and, by overtraining degree, `k[m=...]` (loss at 1 FLOP)."""
-        degrees = zip(np.exp(self.lines.log_degrees), self.lines.intercepts, strict=True)
-        levels = {f"k[m={m:.3g}]": float(np.exp(intercept)) for m, intercept in degrees}
-        return {"gamma": -self.lines.slope, **levels}
+        return {"gamma": -self.lines.slope, **self.lines.levels("k")}
 
     def predict(self, runs: RunArrays) -> Array:
         """Loss of each run, shape (n,)."""

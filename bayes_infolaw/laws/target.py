@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.laws.infolaw import bucket_information
+from bayes_infolaw.laws.infolaw import bucket_information, log_loss
 
 __all__ = ["LawAtTarget"]
 
@@ -67,9 +67,8 @@ class LawAtTarget:
 
     def loss(self, recipe: Array) -> Array:
         """Noise-free loss per draw, same shapes as `information`."""
-        return self.irreducible + np.exp(
-            self.log_alpha - self.beta * np.log(self.information(recipe))
-        )
+        log_information = np.log(self.information(recipe))
+        return self.irreducible + np.exp(log_loss(self.log_alpha, self.beta, log_information))
 
 
 def _require_shape(name: str, values: Array, shape: tuple[int, ...]) -> None:

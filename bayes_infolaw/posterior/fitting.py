@@ -18,12 +18,12 @@ from bayes_infolaw.model.library import find_model
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.posterior.fit import Fit
 from bayes_infolaw.posterior.parameters import derived_draws
-from bayes_infolaw.posterior.verdict import judge
+from bayes_infolaw.posterior.verdict import Verdict, judge
 from bayes_infolaw.tables import read_runs
 from bayes_infolaw.tables.runs import RunTable
 from bayes_infolaw.threads import one_blas_thread
 
-__all__ = ["FitSettings", "assemble", "collapses", "fit"]
+__all__ = ["FitSettings", "assemble", "collapses", "fit", "judged"]
 
 CARE = ((0.9, 1), (0.97, 4), (0.995, 10))  # target acceptance and transitions a draw, by attempt
 WORTH_A_RETRY = 1000  # draws; with fewer the verdict fails for want of ESS whatever the geometry
@@ -111,13 +111,21 @@ def _fit(
 ) -> Fit:
     started = time.perf_counter()
     layout = layout_of(table, spec, anchors)
-    sampled = _sample(model_data(table, spec, anchors), spec, layout, settings, progress)
+    data = model_data(table, spec, anchors)
+    sampled, verdict = _sample(data, spec, layout, settings, progress)
     seconds = round(time.perf_counter() - started, 3)
-    return assemble(sampled, table, spec, anchors, layout, settings, seconds)
+    return assemble(sampled, verdict, table, spec, anchors, layout, settings, seconds)
+
+
+def judged(sampled: Sampled) -> tuple[Sampled, Verdict]:
+    """Draws and the verdict on them."""
+    diverging = sampled.stats["diverging"]
+    return sampled, judge(sampled.draws, diverging, sampled.transition_energy)
 
 
 def assemble(
     sampled: Sampled,
+    verdict: Verdict,
     table: RunTable,
     spec: ModelSpec,
     anchors: Anchors,
@@ -125,10 +133,9 @@ def assemble(
     settings: FitSettings,
     seconds: float,
 ) -> Fit:
-    """Join draws with what they belong to, and judge them."""
+    """Join draws and their verdict with what they belong to."""
     data = model_data(table, spec, anchors)
     named = {**sampled.draws, **derived_draws(sampled.draws, data, spec, layout)}
-    verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.transition_energy)
     info = {
         "warmup": settings.warmup,
         **sampled.info,
@@ -147,11 +154,11 @@ def _sample(
     layout: Layout,
     settings: FitSettings,
     progress: Callable[[int, int], None] | None,
-) -> Sampled:
+) -> tuple[Sampled, Verdict]:
     if settings.backend == "pymc":
         from bayes_infolaw.inference.pymc_sample import sample_pymc
 
-        return sample_pymc(data, spec, layout, settings)
+        return judged(sample_pymc(data, spec, layout, settings))
     return _sample_numpyro(data, spec, layout, settings, progress)
 
 
@@ -161,7 +168,7 @@ def _sample_numpyro(
     layout: Layout,
     settings: FitSettings,
     progress: Callable[[int, int], None] | None,
-) -> Sampled:
+) -> tuple[Sampled, Verdict]:
     """Sample with growing care until the verdict is good; else return the best attempt."""
     from bayes_infolaw.inference.device import prepare_device
 
@@ -178,11 +185,16 @@ def _sample_numpyro(
         sampled = sample_numpyro(problem, data, nuts, plan, progress)
         facts = {"device": plan.reason, "attempts": attempt, "target_accept": acceptance}
         sampled.info.update(facts, thin=thin, warmup=nuts.transitions)
-        verdict = judge(sampled.draws, sampled.stats["diverging"], sampled.transition_energy)
-        tried.append((-len(verdict.failures()), verdict.ess_bulk_min, sampled))
+        _, verdict = judged(sampled)
+        tried.append((sampled, verdict))
         if verdict.converged or settings.chains * settings.draws < WORTH_A_RETRY:
             break
-    return max(tried, key=lambda attempt: attempt[:2])[2]
+    return max(tried, key=lambda attempt: _standing(attempt[1]))
+
+
+def _standing(verdict: Verdict) -> tuple[int, float]:
+    """Order of attempts: fewer failed rules first, then the larger bulk ESS."""
+    return -len(verdict.failures()), verdict.ess_bulk_min
 
 
 def collapses(spec: ModelSpec, settings: FitSettings) -> bool:

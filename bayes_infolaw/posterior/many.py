@@ -13,7 +13,7 @@ from bayes_infolaw.model.layout import Layout, ModelData, layout_of, model_data
 from bayes_infolaw.model.library import find_model
 from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.posterior.fit import Fit
-from bayes_infolaw.posterior.fitting import FitSettings, assemble, collapses
+from bayes_infolaw.posterior.fitting import FitSettings, assemble, collapses, judged
 from bayes_infolaw.tables.runs import RunTable
 from bayes_infolaw.threads import one_blas_thread
 
@@ -89,7 +89,7 @@ def fit_many(
     sampled = sample_tables(problem, stack_tables(data), nuts, plan, progress, n_starts)
     seconds = round(time.perf_counter() - started, 3)
     parts = zip(sampled, tables, every, strict=True)
-    return [assemble(s, t, spec, a, layout, chosen, seconds) for s, t, a in parts]
+    return [assemble(*judged(s), t, spec, a, layout, chosen, seconds) for s, t, a in parts]
 
 
 def _common_layout(layouts: list[Layout]) -> Layout:

@@ -6,7 +6,7 @@ import numpy as np
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.laws.degrees import degree_clusters, degree_of
-from bayes_infolaw.laws.infolaw import normaliser
+from bayes_infolaw.laws.infolaw import log_loss, normaliser
 from bayes_infolaw.model.layout import ModelData, model_data
 from bayes_infolaw.model.linear import noise_sd
 from bayes_infolaw.model.mean import densities, log_information, normaliser_shape, rates
@@ -57,7 +57,7 @@ def row_draws(fit: FittedModel, plan: RunTable, seed: int) -> RowDraws:
     with np.errstate(invalid="ignore"):  # draws outside the domain, at most 0.1 %, become NaN
         log_info = log_information(draws, data, fit.spec, fit.layout)
     return RowDraws(
-        log_reducible=law.log_alpha - draws["beta"][:, None] * log_info,
+        log_reducible=log_loss(law.log_alpha, draws["beta"][:, None], log_info),
         irreducible=draws["irreducible_loss"][:, None],
         group_sd=law.group_sd,
         noise_sd=noise_sd(draws, data, fit.spec),
