@@ -1,0 +1,218 @@
+"""Everything that decides a training run, as one frozen value."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.shapes import Shape
+
+__all__ = ["Budget", "RunSettings", "deepseek_batch", "deepseek_learning_rate"]
+
+HOW = ("device", "compile", "threads", "micro_batch", "checkpoint_seconds", "log_seconds")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run: model, data, optimiser, and how it is carried out.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its study; letters, digits and ``._+-``.
+    shape : Shape
+        The model.
+    recipe : dict of str to float
+        Packed shares by bucket, summing to 1.
+    tokens, source_tokens : int
+        K wanted (rounded to whole batches, see `budget`) and S.
+    subsample, order_seed, seed : int
+        Seeds of the source's subsample, of the packed order and of the initialisation.
+    batch_tokens, learning_rate : int or None, float or None
+        None: DeepSeek's rule from the compute, times ``batch_scale`` and ``lr_scale``.
+    warmup_fraction, final_lr_fraction : float
+        Linear warm-up over this part of the steps, then a cosine to this part of the peak.
+    weight_decay, beta1, beta2, clip : float
+        AdamW and the gradient norm's bound.
+    precision : str
+        "fp32" or "bf16" (autocast).
+    eval_every : float
+        Part of the steps between evaluations; 1 evaluates at the end alone.
+    eval_tokens : int or None
+        Evaluate the first documents of each set (in a fixed shuffled order) with about so many
+        tokens during training; the final evaluation takes ``final_eval_tokens`` (None: all).
+    device, compile, threads, micro_batch, checkpoint_seconds, log_seconds
+        How it is carried out: no part of the run's identity. ``threads`` and ``micro_batch`` can
+        move the last bits of a loss, so a resumed run keeps those of its checkpoint.
+    facts : dict
+        Further columns for the table, such as the recipe's name.
+    """
+
+    name: str
+    shape: Shape
+    recipe: dict[str, float]
+    tokens: int
+    source_tokens: int
+    subsample: int = 0
+    order_seed: int = 0
+    seed: int = 0
+    batch_tokens: int | None = None
+    learning_rate: float | None = None
+    batch_scale: float = 1.0
+    lr_scale: float = 1.0
+    warmup_fraction: float = 0.005
+    final_lr_fraction: float = 0.1
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip: float = 1.0
+    precision: str = "fp32"
+    eval_every: float = 0.25
+    eval_tokens: int | None = 65_536
+    final_eval_tokens: int | None = None
+    device: str = "cpu"
+    compile: bool = False
+    threads: int = 1
+    micro_batch: int | None = None
+    checkpoint_seconds: float = 60.0
+    log_seconds: float = 5.0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.name,
+            "name",
+            bool(self.name) and _plain(self.name),
+            "must be letters, digits and ._+-",
+        )
+        for name in ("tokens", "source_tokens", "threads"):
+            _require(getattr(self, name), name, getattr(self, name) >= 1, "must be at least 1")
+        for name in ("subsample", "order_seed", "seed"):
+            _require(getattr(self, name), name, getattr(self, name) >= 0, "must be at least 0")
+        for name in (
+            "batch_tokens",
+            "learning_rate",
+            "eval_tokens",
+            "final_eval_tokens",
+            "micro_batch",
+        ):
+            value = getattr(self, name)
+            _require(value, name, value is None or value > 0, "must be above 0")
+        for name in ("batch_scale", "lr_scale", "clip", "checkpoint_seconds", "log_seconds"):
+            _require(getattr(self, name), name, getattr(self, name) > 0, "must be above 0")
+        for name in ("warmup_fraction", "final_lr_fraction", "beta1", "beta2"):
+            _require(getattr(self, name), name, 0 <= getattr(self, name) <= 1, "must be in [0, 1]")
+        _require(self.weight_decay, "weight_decay", self.weight_decay >= 0, "must be at least 0")
+        _require(self.eval_every, "eval_every", 0 < self.eval_every <= 1, "must be in (0, 1]")
+        _require(
+            self.precision, "precision", self.precision in ("fp32", "bf16"), "must be fp32 or bf16"
+        )
+
+    @property
+    def budget(self) -> "Budget":
+        """Batch, steps and learning rate that the settings amount to."""
+        return Budget.of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain fields, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "RunSettings":
+        """The settings of a record.
+
+        Raises
+        ------
+        InputError
+            A field is unknown, missing or breaks its rule.
+        """
+        known = {item.name for item in fields(cls)}
+        unknown = sorted(set(content) - known)
+        if unknown:
+            raise InputError(f"settings: fields must be among RunSettings', got {unknown[0]!r}")
+        try:
+            return cls(**{**content, "shape": Shape(**content["shape"])})
+        except (KeyError, TypeError) as error:
+            raise InputError(f"settings: must be complete ({error})") from error
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the result: all but the name, the facts and how it is done."""
+        return {k: v for k, v in self.to_dict().items() if k not in (*HOW, "name", "facts")}
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of SHA-256 over `identity`."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Whole numbers of a run.
+
+    Attributes
+    ----------
+    batch_sequences, steps, tokens : int
+        Sequences a step, optimiser steps, and K = steps x batch x sequence length exactly.
+    learning_rate : float
+        Peak.
+    flops : float
+        ``C = M K``.
+    """
+
+    batch_sequences: int
+    steps: int
+    tokens: int
+    learning_rate: float
+    flops: float
+
+    @classmethod
+    def of(cls, settings: RunSettings) -> "Budget":
+        """The budget nearest to what the settings want.
+
+        Raises
+        ------
+        InputError
+            The tokens do not fill one batch.
+        """
+        shape = settings.shape
+        wanted = shape.flops_per_token * settings.tokens
+        batch_tokens = settings.batch_tokens or deepseek_batch(wanted) * settings.batch_scale
+        batch = max(1, round(batch_tokens / shape.seq_len))
+        steps = round(settings.tokens / (batch * shape.seq_len))
+        rule = f"must fill a batch of {batch} sequences of {shape.seq_len} tokens"
+        _require(settings.tokens, "tokens", steps >= 1, rule)
+        tokens = steps * batch * shape.seq_len
+        rate = settings.learning_rate or deepseek_learning_rate(wanted) * settings.lr_scale
+        return cls(batch, steps, tokens, rate, shape.flops_per_token * tokens)
+
+    def learning_rate_at(self, step: int, settings: RunSettings) -> float:
+        """Learning rate of a step (from 0): linear warm-up, then a cosine to the final part."""
+        warmup = max(1, round(settings.warmup_fraction * self.steps))
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        progress = (step - warmup) / max(1, self.steps - 1 - warmup)
+        low = settings.final_lr_fraction
+        return self.learning_rate * (low + (1 - low) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def deepseek_learning_rate(flops: float) -> float:
+    """``0.3118 C^-0.1250`` (DeepSeek LLM, eq. 1)."""
+    return 0.3118 * flops**-0.1250
+
+
+def deepseek_batch(flops: float) -> float:
+    """``0.2920 C^0.3271`` tokens a step (DeepSeek LLM, eq. 1)."""
+    return 0.2920 * flops**0.3271
+
+
+def _plain(name: str) -> bool:
+    return name[0] not in ".-" and all(c.isascii() and (c.isalnum() or c in "._+-") for c in name)
+
+
+def _require(value: Any, name: str, holds: bool, rule: str) -> None:
+    if not holds:
+        raise InputError(f"{name}: {rule}, got {value!r}")
