@@ -57,6 +57,7 @@ format: $(STAMP) ## rewrite the code in ruff's format, with the safe fixes
 
 lock: $(UV) ## rewrite requirements.txt from pyproject.toml (newest: LOCK_FLAGS=--upgrade)
 	$(UV) pip compile pyproject.toml --extra pymc --extra plots --extra notebooks --group dev \
+	  --extra train --extra datasets --extra ray --extra slurm --extra tasks \
 	  --python-version 3.12 --python-platform linux --no-header --no-annotate \
 	  --quiet $(LOCK_FLAGS) --output-file requirements.txt
 
