@@ -37,6 +37,9 @@ class PackSettings:
         Seed of the shuffle.
     seq_len : int
         Tokens a sequence.
+    unit_tokens : int or None
+        Subsample and repeat documents whole (None), or in pieces of so many tokens: a small source
+        is then spread over more documents, and one subsample differs less from another.
     """
 
     recipe: Mapping[str, float]
@@ -45,6 +48,7 @@ class PackSettings:
     subsample: int
     order_seed: int
     seq_len: int
+    unit_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name, share in self.recipe.items():
@@ -58,6 +62,8 @@ class PackSettings:
             raise InputError(f"tokens: {rule}, got {self.tokens}")
         if self.source_tokens < 1:
             raise InputError(f"source_tokens: must be at least 1, got {self.source_tokens}")
+        if self.unit_tokens is not None and self.unit_tokens < 1:
+            raise InputError(f"unit_tokens: must be at least 1, got {self.unit_tokens}")
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,8 @@ class PackedSet:
     ----------
     corpus : Corpus
         Where the tokens are.
-    pieces : (n, 3) int64 array
-        Bucket number, document and tokens used of each packed document, in stream order.
+    pieces : (n, 4) int64 array
+        Bucket number, document, first token and number of tokens of each piece, in stream order.
     settings : PackSettings
         What was asked for.
     counts : dict of BucketCount
@@ -112,7 +118,7 @@ class PackedSet:
         self.settings, self.counts = settings, counts
         self._stores = [corpus.bucket(name) for name in corpus.buckets]
         self._pieces = pieces
-        self._ends = np.cumsum(pieces[:, 2])
+        self._ends = np.cumsum(pieces[:, 3])
         generator = _generator(settings.order_seed, BY_SEQUENCE)
         self._order = generator.permutation(settings.tokens // settings.seq_len)
 
@@ -136,10 +142,11 @@ class PackedSet:
         while length > 0:
             position %= self.settings.tokens
             piece = int(np.searchsorted(self._ends, position, side="right"))
-            bucket, document, used = (int(value) for value in self._pieces[piece])
+            bucket, document, first, used = (int(value) for value in self._pieces[piece])
             offset = position - (int(self._ends[piece]) - used)
             taken = min(length, used - offset)
-            parts.append(self._stores[bucket].read(document, offset, offset + taken))
+            start = first + offset
+            parts.append(self._stores[bucket].read(document, start, start + taken))
             position, length = position + taken, length - taken
         return np.concatenate(parts)
 
@@ -164,7 +171,7 @@ def pack(corpus: Corpus, settings: PackSettings) -> PackedSet:
     source = _source_tokens(corpus, settings)
     pieces, counts = [], {}
     for number, name in enumerate(corpus.buckets):
-        drawn = _draw(corpus, number, source[number], settings.subsample)
+        drawn = _draw(corpus, number, source[number], settings)
         if packed[number] and not source[number]:
             raise InputError(f"recipe: bucket {name!r} must have source tokens to be packed, has 0")
         chosen = _repeat(drawn, packed[number])
@@ -209,22 +216,35 @@ def _split(total: int, shares: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _draw(corpus: Corpus, number: int, tokens: int, seed: int) -> np.ndarray:
-    """(n, 2) documents in the subsample's order and tokens used: the first ``tokens`` of them."""
+def _draw(corpus: Corpus, number: int, tokens: int, settings: PackSettings) -> np.ndarray:
+    """(n, 3) the subsample's first ``tokens``: document, first token and number of tokens."""
     lengths = corpus.bucket(corpus.buckets[number]).lengths
-    order = _generator(seed, BY_SOURCE, number).permutation(len(lengths))
-    order = order[lengths[order] > 0]
-    return _cut(np.column_stack([order, lengths[order]]), tokens)
+    units = _units(lengths, settings.unit_tokens)
+    order = _generator(settings.subsample, BY_SOURCE, number).permutation(len(units))
+    return _cut(units[order], tokens)
 
 
-def _cut(documents: np.ndarray, tokens: int) -> np.ndarray:
-    """The first documents with ``tokens`` tokens in all, the last one shortened."""
+def _units(lengths: np.ndarray, unit_tokens: int | None) -> np.ndarray:
+    """(n, 3) documents, or pieces of them of ``unit_tokens`` and one shorter rest."""
+    size = unit_tokens or max(1, int(lengths.max(initial=1)))
+    per_document = -(-lengths // size)
+    document = np.repeat(np.arange(len(lengths)), per_document)
+    first = size * (np.arange(len(document)) - np.repeat(_before(per_document), per_document))
+    return np.column_stack([document, first, np.minimum(size, lengths[document] - first)])
+
+
+def _before(counts: np.ndarray) -> np.ndarray:
+    return np.cumsum(counts) - counts
+
+
+def _cut(pieces: np.ndarray, tokens: int) -> np.ndarray:
+    """The first pieces with ``tokens`` tokens in all, the last one shortened."""
     if not tokens:
-        return documents[:0]
-    ends = np.cumsum(documents[:, 1])
+        return pieces[:0]
+    ends = np.cumsum(pieces[:, 2])
     last = int(np.searchsorted(ends, tokens))
-    kept = documents[: last + 1].copy()
-    kept[last, 1] -= ends[last] - tokens
+    kept = pieces[: last + 1].copy()
+    kept[last, 2] -= ends[last] - tokens
     return kept
 
 
@@ -232,17 +252,17 @@ def _repeat(drawn: np.ndarray, tokens: int) -> np.ndarray:
     """Whole copies of a bucket's source, then the part that is still missing."""
     if not tokens:
         return drawn[:0]
-    whole, rest = divmod(int(tokens), int(drawn[:, 1].sum()))
+    whole, rest = divmod(int(tokens), int(drawn[:, 2].sum()))
     return np.concatenate([drawn] * whole + [_cut(drawn, rest)])
 
 
 def _count(chosen: np.ndarray, source: int) -> BucketCount:
-    """Counted from the pieces: a document cut in two ways is as unique as its longest piece."""
-    documents, place = np.unique(chosen[:, 0], return_inverse=True)
-    longest = np.zeros(len(documents), dtype=np.int64)
-    np.maximum.at(longest, place, chosen[:, 1])
-    packed = int(chosen[:, 1].sum())
-    return BucketCount(int(source), packed, int(longest.sum()), len(documents))
+    """Counted from the pieces: one that was cut in two ways is as unique as its longest cut."""
+    starts, place = np.unique(chosen[:, :2], axis=0, return_inverse=True)
+    longest = np.zeros(len(starts), dtype=np.int64)
+    np.maximum.at(longest, place, chosen[:, 2])
+    documents = len(np.unique(starts[:, 0]))
+    return BucketCount(int(source), int(chosen[:, 2].sum()), int(longest.sum()), documents)
 
 
 def _generator(seed: int, *stream: int) -> np.random.Generator:

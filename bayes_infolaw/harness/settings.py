@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.layermix import PackSettings
 from bayes_infolaw.harness.shapes import Shape
 
 __all__ = ["Budget", "RunSettings", "deepseek_batch", "deepseek_learning_rate"]
@@ -31,6 +32,8 @@ class RunSettings:
         K wanted (rounded to whole batches, see `budget`) and S.
     subsample, order_seed, seed : int
         Seeds of the source's subsample, of the packed order and of the initialisation.
+    unit_tokens : int or None
+        Documents are sampled whole (None) or in pieces of so many tokens, see `PackSettings`.
     batch_tokens, learning_rate : int or None, float or None
         None: DeepSeek's rule from the compute, times ``batch_scale`` and ``lr_scale``.
     warmup_fraction, final_lr_fraction : float
@@ -59,6 +62,7 @@ class RunSettings:
     subsample: int = 0
     order_seed: int = 0
     seed: int = 0
+    unit_tokens: int | None = None
     batch_tokens: int | None = None
     learning_rate: float | None = None
     batch_scale: float = 1.0
@@ -98,6 +102,7 @@ class RunSettings:
             "eval_tokens",
             "final_eval_tokens",
             "micro_batch",
+            "unit_tokens",
         ):
             value = getattr(self, name)
             _require(value, name, value is None or value > 0, "must be above 0")
@@ -115,6 +120,19 @@ class RunSettings:
     def budget(self) -> "Budget":
         """Batch, steps and learning rate that the settings amount to."""
         return Budget.of(self)
+
+    @property
+    def packing(self) -> PackSettings:
+        """What LayerMix packs for this run: K is the budget's."""
+        return PackSettings(
+            recipe=self.recipe,
+            tokens=self.budget.tokens,
+            source_tokens=self.source_tokens,
+            subsample=self.subsample,
+            order_seed=self.order_seed,
+            seq_len=self.shape.seq_len,
+            unit_tokens=self.unit_tokens,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain fields, for JSON."""

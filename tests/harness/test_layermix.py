@@ -120,6 +120,32 @@ def test_recipes_share_their_source(corpus: Corpus) -> None:
     assert mine == its
 
 
+def test_pieces_spread_a_small_source_over_more_documents(corpus: Corpus) -> None:
+    """Pieces of 10 tokens: the same counts, more documents, and each piece in its own order."""
+    small = replace(BASE, source_tokens=2_000)
+    whole, pieces = pack(corpus, small), pack(corpus, replace(small, unit_tokens=10))
+    seen = Counter(whole_stream(pieces).tolist())
+    for name in ("b1", "b2"):
+        a, b = whole.counts[name], pieces.counts[name]
+        assert (a.source, a.packed, a.unique) == (b.source, b.packed, b.unique)
+        assert b.documents > 2 * a.documents
+    assert len(seen) == sum(count.unique for count in pieces.counts.values())
+    stream = pieces.stream(0, BASE.tokens)
+    breaks = np.flatnonzero(np.diff(stream) != 1) + 1
+    assert max(np.diff(breaks)) <= 20  # two pieces of one document may meet
+    everything = pack(
+        corpus,
+        replace(
+            BASE,
+            source_tokens=20_000,
+            tokens=SEQ * 1250,
+            unit_tokens=10,
+            recipe=dict(zip(corpus.buckets, corpus.shares, strict=True)),
+        ),
+    )
+    assert max(Counter(whole_stream(everything).tolist()).values()) == 1
+
+
 def test_seeds_decide_and_nothing_else(corpus: Corpus, tmp_path: Path) -> None:
     again = pack(build_corpus(tmp_path), BASE)
     base = whole_stream(pack(corpus, BASE))
@@ -179,6 +205,7 @@ def test_a_smaller_source_matches_the_targets_repetition(corpus: Corpus) -> None
         ({"tokens": 100}, "multiple of the sequence length 16, got 100"),
         ({"source_tokens": 30_000}, "at most the corpus's 20000 tokens, got 30000"),
         ({"source_tokens": 0}, "must be at least 1, got 0"),
+        ({"unit_tokens": 0}, "unit_tokens: must be at least 1, got 0"),
         ({"source_tokens": 2, "recipe": {"b0": 1.0}}, "'b0' must have source tokens"),
     ],
 )
