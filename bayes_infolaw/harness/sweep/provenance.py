@@ -1,0 +1,60 @@
+"""What was swept, with what: ``sweep.json`` and copies of the plans and settings."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bayes_infolaw.harness.store import Corpus
+from bayes_infolaw.harness.sweep.folder import StudyFolder
+from bayes_infolaw.harness.sweep.versions import versions
+from bayes_infolaw.tables.files import write_text
+from bayes_infolaw.whole_file import write_whole
+
+__all__ = ["write_provenance"]
+
+NAME, SCHEMA = "sweep.json", 1
+DIGITS = 12
+
+
+def write_provenance(
+    folder: StudyFolder, plan: Path, settings: Path | None, corpus: Corpus, how: Mapping[str, Any]
+) -> None:
+    """Add this session to ``sweep.json`` and keep a copy of its plan and settings.
+
+    Parameters
+    ----------
+    plan : Path
+    settings : Path or None
+        The ``sweep.toml`` that was read.
+    how : mapping
+        Engine, slots, threads, runs of the plan, ...: whatever tells the session.
+    """
+    folder.provenance.mkdir(exist_ok=True)
+    copies = {"plan": _keep(folder, plan)} | (
+        {"settings": _keep(folder, settings)} if settings else {}
+    )
+    path = folder.root / NAME
+    sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.exists() else []
+    sessions.append(
+        {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            **copies,
+            "corpus": {"hash": corpus.hash, "name": corpus.folder.resolve().name},
+            **how,
+            "versions": versions(),
+        }
+    )
+    write_text(json.dumps({"schema": SCHEMA, "sessions": sessions}, indent=1) + "\n", path)
+
+
+def _keep(folder: StudyFolder, file: Path) -> dict[str, str]:
+    """Copy a file under its hash; name of the copy and SHA-256."""
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    copy = folder.provenance / f"{file.stem}-{digest[:DIGITS]}{file.suffix}"
+    if not copy.exists():
+        write_whole(copy, lambda part: part.write_bytes(content))
+    return {"file": copy.name, "sha256": digest}

@@ -1,0 +1,231 @@
+"""A sweep is run: what is missing becomes jobs, an engine does them, the table follows."""
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.record import RunRecord
+from bayes_infolaw.harness.requires import require
+from bayes_infolaw.harness.settings import RunSettings
+from bayes_infolaw.harness.sweep.folder import StudyFolder
+from bayes_infolaw.harness.sweep.job import TRAINER, Job
+from bayes_infolaw.harness.sweep.local import LocalEngine, Watch, visible_gpus
+from bayes_infolaw.harness.sweep.opening import Sweep
+from bayes_infolaw.harness.sweep.provenance import write_provenance
+from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
+from bayes_infolaw.harness.sweep.table import write_study, write_table
+
+__all__ = ["ENGINES", "How", "Summary", "run_sweep"]
+
+ENGINES = ("local", "ray", "slurm")
+
+
+@dataclass(frozen=True)
+class How:
+    """How a sweep is carried out.
+
+    Attributes
+    ----------
+    engine : {"local", "ray", "slurm"}
+    slots : int or None
+        Runs at once; None: as many as this machine's cores hold (Ray, Slurm: as the cluster can).
+    threads : int or None
+        Threads of each run; None: as the plan has it.
+    retry_failed : bool
+        Try failed and diverged runs again.
+    ray_address : str or None
+        A running Ray cluster; None: one on this machine.
+    slurm_cluster : str
+        submitit's executor: "slurm", or "local" and "debug" for trying it out.
+    train : str
+        ``"module:function"`` that trains, as `train_run` does.
+    """
+
+    engine: str = "local"
+    slots: int | None = None
+    threads: int | None = None
+    retry_failed: bool = False
+    ray_address: str | None = None
+    slurm_cluster: str = "slurm"
+    train: str = TRAINER
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            rule = f"must be one of {', '.join(ENGINES)}"
+            raise InputError(f"--engine: {rule}, got {self.engine!r}")
+        for name in ("slots", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name}: must be at least 1, got {value}")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a sweep came to.
+
+    Attributes
+    ----------
+    status : dict of str to int
+        Runs of the plan by status; "missing" where the sweep was stopped.
+    rows : int
+        Rows of the study's table.
+    stopped : bool
+        Ended by Ctrl-C or SIGTERM.
+    failed : list of RunRecord
+        Failed and diverged runs of the plan.
+    """
+
+    status: dict[str, int]
+    rows: int
+    stopped: bool
+    failed: list[RunRecord] = field(default_factory=list)
+
+
+class Watcher(Protocol):
+    """Makes the `Watch` of a sweep, as a context manager."""
+
+    def __call__(
+        self, sweep: Sweep, jobs: Sequence[Job], slots: int
+    ) -> AbstractContextManager[Watch]:
+        """The watch over these jobs."""
+
+
+def run_sweep(sweep: Sweep, how: How, watcher: Watcher) -> Summary:
+    """Train what is missing; the study's table is whole after every run.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    how : How
+    watcher : Watcher
+        Shows how far it is, see `monitor.watching`.
+
+    Raises
+    ------
+    InputError
+        A row of the plan says something else of a run than its record.
+    ImportError
+        The engine's or the trainer's library is absent.
+    """
+    runs, folder = _with_threads(sweep.runs, how.threads), sweep.folder
+    _require_libraries(how)
+    check_records(folder, runs, sweep.corpus, how.retry_failed)
+    folder.prepare()
+    write_study(folder, sweep.corpus, sweep.file.study)
+    retried = set_aside_failed(folder, runs) if how.retry_failed else []
+    jobs = [_job(run, sweep, how) for run in missing_runs(folder, runs)]
+    slots = how.slots or _default_slots(jobs)
+    said: dict[str, Any] = {"engine": how.engine, "slots": slots, "retried": retried}
+    said |= {"runs": len(runs), "missing": len(jobs)}
+    write_provenance(folder, sweep.plan_file, sweep.file.path, sweep.corpus, said)
+    stopped = not _carry_out(sweep, how, jobs, slots, watcher)
+    return _summary(folder, runs, stopped)
+
+
+def _require_libraries(how: How) -> None:
+    if how.train == TRAINER:
+        require("torch")
+    if how.engine != "local":
+        require({"ray": "ray", "slurm": "submitit"}[how.engine])
+
+
+def _with_threads(runs: Sequence[RunSettings], threads: int | None) -> list[RunSettings]:
+    return [run if threads is None else replace(run, threads=threads) for run in runs]
+
+
+def _job(run: RunSettings, sweep: Sweep, how: How) -> Job:
+    return Job(
+        run=run.name,
+        settings=run.to_dict(),
+        corpus=str(sweep.corpus.folder.resolve()),
+        corpus_hash=sweep.corpus.hash,
+        work=str(sweep.folder.work(run.name).resolve()),
+        records=str(sweep.folder.records.resolve()),
+        train=how.train,
+        cost=run.budget.flops,
+        threads=run.threads,
+    )
+
+
+def _default_slots(jobs: Sequence[Job]) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // max([job.threads for job in jobs], default=1))
+
+
+def _carry_out(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watcher: Watcher) -> bool:
+    """Whether all jobs have their records; False where it was stopped."""
+    if not jobs:
+        write_table(sweep.folder)
+        return True
+    try:
+        with terminable(), watcher(sweep, jobs, slots) as watch:
+            publishing = Publishing(sweep.folder, watch)
+            _run_engine(sweep, how, jobs, slots, publishing)
+    except KeyboardInterrupt:
+        return False
+    finally:
+        write_table(sweep.folder)
+    return True
+
+
+def _run_engine(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watch: Watch) -> None:
+    LocalEngine(slots, watch, gpus=visible_gpus(jobs)).run(jobs)
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """A watch that has the table written before it passes on that a run ended."""
+
+    folder: StudyFolder
+    watch: Watch
+
+    def started(self, job: Job) -> None:
+        """As `Watch`."""
+        self.watch.started(job)
+
+    def ended(self, job: Job) -> None:
+        """As `Watch`."""
+        write_table(self.folder)
+        self.watch.ended(job)
+
+    def said(self, message: str) -> None:
+        """As `Watch`."""
+        self.watch.said(message)
+
+    def tick(self, running: Sequence[Job]) -> None:
+        """As `Watch`."""
+        self.watch.tick(running)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM is heard as Ctrl-C is, so that both end the workers cleanly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _summary(folder: StudyFolder, runs: Sequence[RunSettings], stopped: bool) -> Summary:
+    records = [folder.record(run.name) for run in runs]
+    status = Counter("missing" if record is None else record.status for record in records)
+    failed = [record for record in records if record and record.status != "finished"]
+    return Summary(dict(status), len(_rows(folder)), stopped, failed)
+
+
+def _rows(folder: StudyFolder) -> list[RunRecord]:
+    return [record for record in folder.all_records() if record.status == "finished"]

@@ -1,0 +1,103 @@
+"""A generated corpus, plans in a folder, and sweeps with a trainer that trains nothing."""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bayes_infolaw.harness.store import Corpus
+from bayes_infolaw.harness.sweep.opening import open_sweep
+from bayes_infolaw.harness.sweep.run import How, run_sweep
+
+from ..generated import generate_corpus
+
+FAKE = "fake_trainer:train"
+HEADER = "size,recipe,tokens,source_ratio,seed"
+
+
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory) -> Path:
+    return generate_corpus(tmp_path_factory.mktemp("corpus") / "tiny", n_documents=400)
+
+
+@pytest.fixture(scope="session")
+def corpus(corpus_folder) -> Corpus:
+    return Corpus.open(corpus_folder)
+
+
+@pytest.fixture
+def plan_file(tmp_path):
+    """Write a plan of rows under a header; its path."""
+
+    def write(rows: Sequence[str], header: str = HEADER, name: str = "plan.csv") -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join([header, *rows]) + "\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def settings_file(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "sweep.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+class Heard:
+    """A watch that remembers."""
+
+    def __init__(self):
+        self.starts, self.ends, self.lines = [], [], []
+        self.running, self.most = [], 0
+
+    def started(self, job):
+        self.starts.append(job.run)
+
+    def ended(self, job):
+        self.ends.append(job.run)
+
+    def said(self, message):
+        self.lines.append(message)
+
+    def tick(self, running):
+        self.running = [job.run for job in running]
+        self.most = max(self.most, len(running))
+
+
+@pytest.fixture
+def fake_path(monkeypatch) -> str:
+    """Workers find the fake trainer."""
+    here = str(Path(__file__).parent)
+    known = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *([known] if known else [])]))
+    return here
+
+
+@pytest.fixture
+def swept(fake_path, corpus_folder, tmp_path):
+    """Run a plan; the summary and what the watch heard."""
+
+    def run(plan: Path, out: Path | None = None, **how):
+        sweep = open_sweep(plan, corpus_folder, out or tmp_path / "study")
+        heard = Heard()
+
+        @contextmanager
+        def watcher(*_):
+            yield heard
+
+        wanted = How(**({"slots": 2, "train": FAKE} | how))
+        return run_sweep(sweep, wanted, watcher), heard
+
+    return run
+
+
+def state_of(out: Path, run: str) -> dict:
+    """What the fake trainer left of a run."""
+    return json.loads((out / "work" / run / "state.json").read_text())

@@ -1,0 +1,219 @@
+"""The local engine: order, slots, crashes, failures, stopping, restarting, sharing."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.record import read_record
+from bayes_infolaw.tables import read_runs
+
+from .conftest import FAKE, state_of
+
+pytestmark = pytest.mark.train
+
+HEADER = "run,size,recipe,tokens,source_ratio,seed"
+ROWS = ["small,31k,0,20000,1,0", "large,147k,1,20000,1,0", "half,55k,2,20000,0.5,0"]
+COMMAND = "import typer; from bayes_infolaw.cli.sweep import sweep; typer.run(sweep)"
+
+
+def statuses(out: Path) -> dict[str, str]:
+    return {path.stem: read_record(path).status for path in (out / "records").glob("*.json")}
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.json")}
+
+
+def command(plan: Path, corpus: Path, out: Path, *more: str) -> list[str]:
+    fixed = ["--corpus", str(corpus), "--out", str(out), "--train", FAKE, "--slots", "2"]
+    return [sys.executable, "-c", COMMAND, str(plan), *fixed, *more]
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def step_of(out: Path, run: str) -> int:
+    try:
+        return int(state_of(out, run).get("step", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+def test_a_sweep_gives_records_a_table_and_a_study_that_fit_reads(swept, plan_file, tmp_path):
+    summary, heard = swept(plan_file(ROWS, HEADER))
+    out = tmp_path / "study"
+    assert summary.status == {"finished": 3}
+    assert (summary.rows, summary.stopped, summary.failed) == (3, False, [])
+    assert heard.starts[0] == "large", "the longest run comes first"
+    assert sorted(heard.ends) == ["half", "large", "small"]
+    table = read_runs(out, prior_dominated=True)
+    assert table.buckets == ("0", "1", "2")
+    assert table.groups == ("subsample",)
+    frame = table.frame.set_index("run")
+    assert frame.loc["large", "params_nonembedding"] == 12 * 3 * 64**2
+    assert frame.loc["half", "repetition_2"] > frame.loc["large", "repetition_1"] > 1
+    assert str(frame.loc["large", "recipe"]) == "1"
+
+
+def test_each_run_has_a_process_of_its_own(swept, plan_file, tmp_path):
+    swept(plan_file(ROWS, HEADER))
+    records = [read_record(p) for p in (tmp_path / "study" / "records").glob("*.json")]
+    pids = {record.resources["pid"] for record in records}
+    assert len(pids) == 3
+    assert os.getpid() not in pids
+
+
+def test_no_more_runs_at_once_than_slots(swept, plan_file):
+    rows = [f"r{i},31k,0,20000,1,{i},0.6" for i in range(4)]
+    _, heard = swept(plan_file(rows, HEADER + ",seconds"), slots=2)
+    assert heard.most == 2
+
+
+def test_a_restart_does_only_what_is_missing(swept, plan_file, tmp_path):
+    swept(plan_file(ROWS[:2], HEADER))
+    before = hashes(tmp_path / "study" / "records")
+    summary, heard = swept(plan_file(ROWS, HEADER))
+    assert heard.starts == ["half"]
+    assert summary.status == {"finished": 3}
+    after = hashes(tmp_path / "study" / "records")
+    assert before.items() <= after.items(), "finished records were touched"
+    assert len(after) == 3
+
+
+def test_a_failed_and_a_diverged_run_are_recorded_and_are_no_rows(swept, plan_file, tmp_path):
+    rows = ["good,31k,0,20000,1,0,,", "bad,31k,1,20000,1,0,no luck,", "off,31k,2,20000,1,0,,1"]
+    plan = plan_file(rows, HEADER + ",raises,diverges")
+    summary, _ = swept(plan)
+    out = tmp_path / "study"
+    assert statuses(out) == {"good": "finished", "bad": "failed", "off": "diverged"}
+    assert {record.run for record in summary.failed} == {"bad", "off"}
+    assert read_record(out / "records" / "bad.json").error == "ValueError: no luck"
+    assert list(pd.read_csv(out / "runs.csv")["run"]) == ["good"]
+    _, heard = swept(plan)
+    assert heard.starts == [], "a failed run is not tried again unasked"
+
+
+def test_retrying_keeps_the_old_record_aside(swept, plan_file, tmp_path):
+    header = HEADER + ",raises"
+    swept(plan_file(["good,31k,0,20000,1,0,", "bad,31k,1,20000,1,0,no luck"], header))
+    plan = plan_file(["good,31k,0,20000,1,0,", "bad,31k,1,20000,1,0,"], header)
+    summary, heard = swept(plan, retry_failed=True)
+    assert heard.starts == ["bad"]
+    assert summary.status == {"finished": 2}
+    aside = read_record(tmp_path / "study" / "attempts" / "bad-1.json")
+    assert (aside.status, aside.error) == ("failed", "ValueError: no luck")
+    assert state_of(tmp_path / "study", "bad")["starts"] == 2, "it went on from its checkpoint"
+
+
+def test_a_diverged_run_starts_anew_when_retried(swept, plan_file, tmp_path):
+    header = HEADER + ",diverges"
+    swept(plan_file(["off,31k,2,20000,1,0,1"], header))
+    summary, _ = swept(plan_file(["off,31k,2,20000,1,0,"], header), retry_failed=True)
+    assert summary.status == {"finished": 1}
+    assert state_of(tmp_path / "study", "off")["starts"] == 1
+
+
+def test_a_killed_worker_leaves_the_sweep_alive(swept, plan_file, tmp_path):
+    rows = [*(f"{row}," for row in ROWS), "dies,83k,0,20000,1,0,1"]
+    summary, heard = swept(plan_file(rows, HEADER + ",dies"))
+    assert summary.status == {"finished": 4}
+    assert heard.starts.count("dies") == 2
+    assert any("SIGKILL" in line for line in heard.lines)
+    state = state_of(tmp_path / "study", "dies")
+    assert state == {"starts": 2, "step": 20}
+
+
+def test_a_run_that_keeps_dying_is_recorded_as_failed(swept, plan_file, tmp_path):
+    summary, heard = swept(
+        plan_file(["dies,31k,0,20000,1,0,99", "r,55k,0,20000,1,0,"], HEADER + ",dies")
+    )
+    assert summary.status == {"finished": 1, "failed": 1}
+    assert heard.starts.count("dies") == 3
+    assert "SIGKILL" in summary.failed[0].error
+
+
+def test_a_trainer_that_cannot_be_imported_is_a_failure(swept, plan_file):
+    summary, _ = swept(plan_file(ROWS[:1], HEADER), train="fake_trainer:absent")
+    assert summary.status == {"failed": 1}
+    assert "absent" in summary.failed[0].error
+
+
+def test_another_plan_for_a_recorded_run_is_refused(swept, plan_file):
+    swept(plan_file(ROWS[:1], HEADER))
+    with pytest.raises(InputError, match=r"run 'small', tokens: .*20000.*plan has 40000"):
+        swept(plan_file(["small,31k,0,40000,0.5,0"], HEADER))
+    with pytest.raises(InputError, match=r"run 'small', recipe\.0: .*1\.0.*0\.0"):
+        swept(plan_file(["small,31k,1,20000,1,0"], HEADER))
+
+
+def test_changed_settings_before_the_end_start_a_run_anew(swept, plan_file, tmp_path):
+    header, out = HEADER + ",dies", tmp_path / "study"
+    work = out / "work" / "small"
+    swept(plan_file(["other,31k,0,20000,1,0,"], header))
+    work.mkdir()
+    (work / "settings.json").write_text('{"settings": "of another plan"}\n')
+    (work / "state.json").write_text('{"starts": 5, "step": 15}')
+    swept(plan_file(["small,31k,0,20000,1,3,"], header))
+    assert state_of(out, "small") == {"starts": 1, "step": 20}
+
+
+def test_sigterm_ends_the_workers_and_a_restart_goes_on(
+    fake_path, plan_file, corpus_folder, tmp_path
+):
+    rows = [f"r{i},31k,0,20000,1,{i},2" for i in range(3)]
+    plan, out = plan_file(rows, HEADER + ",seconds"), tmp_path / "study"
+    first = subprocess.Popen(command(plan, corpus_folder, out, "--json"), stdout=subprocess.PIPE)
+    wait_for(lambda: step_of(out, "r0") >= 3 and step_of(out, "r1") >= 3)
+    workers = psutil.Process(first.pid).children(recursive=True)
+    assert len(workers) == 2
+    first.send_signal(signal.SIGTERM)
+    answer = json.loads(first.communicate(timeout=20)[0])
+    assert first.returncode == 130
+    assert (answer["stopped"], answer["status"]) == (True, {"missing": 3})
+    assert not any(worker.is_running() for worker in workers)
+    reached = step_of(out, "r0")
+    second = subprocess.run(command(plan, corpus_folder, out), capture_output=True, check=True)
+    assert b"3 finished" in second.stdout
+    assert state_of(out, "r0") == {"starts": 2, "step": 20}
+    assert 3 <= reached < 20
+
+
+def test_workers_do_not_outlive_a_killed_sweep(fake_path, plan_file, corpus_folder, tmp_path):
+    plan = plan_file(["r,31k,0,20000,1,0,5"], HEADER + ",seconds")
+    out = tmp_path / "study"
+    sweep = subprocess.Popen(command(plan, corpus_folder, out), stderr=subprocess.DEVNULL)
+    wait_for(lambda: step_of(out, "r") >= 1)
+    workers = psutil.Process(sweep.pid).children(recursive=True)
+    sweep.kill()
+    sweep.wait()
+    wait_for(lambda: not any(w.is_running() for w in workers), seconds=10)
+    assert statuses(out) == {}
+
+
+@pytest.mark.slow
+def test_two_sweeps_share_the_work(fake_path, plan_file, corpus_folder, tmp_path):
+    rows = [f"r{i},31k,0,20000,1,{i},0.8" for i in range(5)]
+    plan, out = plan_file(rows, HEADER + ",seconds"), tmp_path / "study"
+    sweeps = [
+        subprocess.Popen(command(plan, corpus_folder, out), stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [sweep.wait(60) for sweep in sweeps] == [0, 0]
+    assert set(statuses(out).values()) == {"finished"}
+    assert len(pd.read_csv(out / "runs.csv")) == 5
+    starts = [state_of(out, f"r{i}")["starts"] for i in range(5)]
+    assert starts == [1] * 5, "no run was trained twice"
