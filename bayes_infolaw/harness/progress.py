@@ -1,0 +1,37 @@
+"""How far a run is: what its checkpoint carries beside the tensors."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Progress"]
+
+
+@dataclass
+class Progress:
+    """Plain data that JSON keeps exactly.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps taken.
+    loss_sum, loss_steps : float, int
+        Training losses since the last point of the curve.
+    curve : list of dict
+        Points at the evaluations: step, tokens, mean training loss since the point before, and
+        nats per token on each evaluation set's subset for the way.
+    train_seconds, evaluation_seconds : float
+        Spent on what is in the checkpoint; what a kill undid is not counted.
+    restarts : int
+        How often the run was resumed.
+    started : str
+        UTC, ISO 8601, of the first start.
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    restarts: int = 0
+    started: str = ""
