@@ -6,6 +6,7 @@ Paper section 3.1 and appendix C (algorithm 1): downsample the source to S token
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -119,13 +120,22 @@ class PackedSet:
         self._stores = [corpus.bucket(name) for name in corpus.buckets]
         self._pieces = pieces
         self._ends = np.cumsum(pieces[:, 3])
-        generator = _generator(settings.order_seed, BY_SEQUENCE)
-        self._order = generator.permutation(settings.tokens // settings.seq_len)
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return _generator(self.settings.order_seed, BY_SEQUENCE).permutation(self.n_sequences)
 
     @property
     def n_sequences(self) -> int:
         """K / sequence length."""
-        return len(self._order)
+        return self.settings.tokens // self.settings.seq_len
+
+    def documents(self) -> dict[str, np.ndarray]:
+        """Numbers, rising, of the documents that were packed, by bucket."""
+        bucket, document = self._pieces[:, 0], self._pieces[:, 1]
+        return {
+            store.name: np.unique(document[bucket == d]) for d, store in enumerate(self._stores)
+        }
 
     def sequence(self, index: int) -> np.ndarray:
         """(seq_len + 1,) int64 inputs and, one further, targets of the index-th sequence."""
