@@ -83,7 +83,7 @@ def train_run(
     run = _Run(settings, corpus, work, strategy or SingleProcess())
     log = RunLog(work, run.progress.step, tensorboard) if run.strategy.is_main else None
     try:
-        run.train(Meter(run.settings, run.progress, log, progress))
+        run.train(Meter(run.settings, run.progress, log, progress, run.strategy.world))
     finally:
         if log:
             log.close()
@@ -160,7 +160,7 @@ class _Run:
         """One optimiser step: the global batch's mean loss, gradient norm, learning rate."""
         rate = self.budget.learning_rate_at(self.progress.step, self.settings)
         set_learning_rate(self.optimiser, rate)
-        parts = batch.split(self.settings.micro_batch or len(batch))
+        parts = self.strategy.micro_batches(batch, self.settings.micro_batch)
         losses = [self._backward(part, last=part is parts[-1]) for part in parts]
         loss = self.strategy.sum(torch.stack(losses).sum())
         norm = self.strategy.clip(self.model, self.settings.clip)
@@ -237,7 +237,7 @@ class _Run:
             "train_seconds": now.train_seconds,
             "evaluation_seconds": now.evaluation_seconds,
             "tokens_per_second": speed,
-            "mfu": Meter(self.settings, now).mfu(speed),
+            "mfu": Meter(self.settings, now, processes=self.strategy.world).mfu(speed),
             "device": device_name(self.settings.device),
             "threads": torch.get_num_threads(),
             "processes": self.strategy.world,
