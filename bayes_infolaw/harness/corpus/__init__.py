@@ -1,0 +1,1 @@
+"""Text -> deduplicated, scored, bucketed and tokenised: the folder that training reads."""

@@ -1,0 +1,202 @@
+"""Text in, corpus folder out: the stages in order."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.corpus import bucketing, clusters, duplicates, scoring, tokens
+from bayes_infolaw.harness.corpus.chunks import EVALUATION, REFERENCE, TRAIN
+from bayes_infolaw.harness.corpus.engine import open_engine
+from bayes_infolaw.harness.corpus.ingest import Source, check_sources, ingest
+from bayes_infolaw.harness.corpus.inputs import list_parts
+from bayes_infolaw.harness.corpus.manifest import assemble
+from bayes_infolaw.harness.corpus.settings import CorpusSettings
+from bayes_infolaw.harness.corpus.stages import Progress, Runner, Stage
+from bayes_infolaw.harness.corpus.work import BUILD, Work
+from bayes_infolaw.harness.store import MANIFEST
+from bayes_infolaw.whole_file import write_whole
+
+__all__ = ["Inputs", "build_corpus"]
+
+KEYS_PER_MB = 2**14  # band keys sorted at once for each MiB of a chunk: half of its size
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is read: files, folders, or ``hf:NAME[@CONFIGURATION][:SPLIT]``.
+
+    Attributes
+    ----------
+    documents : tuple of str
+        The corpus.
+    heldout : tuple of (str, tuple of str)
+        Evaluation sets: name and inputs.
+    reference : tuple of str
+        Good text for the scorers.
+    tokenizer : str, optional
+        A file in the format of Hugging Face's ``tokenizers``.
+    """
+
+    documents: tuple[str, ...]
+    heldout: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    reference: tuple[str, ...] = ()
+    tokenizer: str | None = None
+
+    def sources(self) -> list[Source]:
+        """The parts of all inputs in order: evaluation sets, corpus, reference."""
+        found = [
+            (p, EVALUATION, name)
+            for name, inputs in self.heldout
+            for p in list_parts(inputs, "--heldout")
+        ]
+        found += [(p, TRAIN, "heldout") for p in list_parts(self.documents, "input")]
+        found += [(p, REFERENCE, "heldout") for p in list_parts(self.reference, "--reference")]
+        return [Source(number, *facts) for number, facts in enumerate(found)]
+
+
+def build_corpus(
+    out: str | Path,
+    inputs: Inputs,
+    settings: CorpusSettings,
+    *,
+    workers: int = 1,
+    engine: str = "local",
+    progress: Progress,
+) -> dict[str, Any]:
+    """Build a corpus folder, or go on with an unfinished one.
+
+    Parameters
+    ----------
+    out : str or Path
+        New, empty, or left by a build that was stopped.
+    inputs : Inputs
+    settings : CorpusSettings
+        Decide the result, down to the byte; workers and engine don't.
+    workers : int
+        Processes.
+    engine : str
+        "local" or "ray".
+    progress : callable
+        ``progress(label)``, a context manager that gives ``show(done, total)``.
+
+    Returns
+    -------
+    dict
+        The manifest.
+
+    Raises
+    ------
+    InputError
+        Bad input, or a folder that is something else than this build.
+    """
+    out, sources = Path(out), inputs.sources()
+    request = _request(inputs, settings, sources)
+    _open_folder(out, request)
+    if (out / MANIFEST).is_file():
+        shutil.rmtree(out / BUILD, ignore_errors=True)
+        return json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    work = Work((out / BUILD).resolve(), settings)
+    try:
+        with FileLock(work.folder / "lock", blocking=False), open_engine(engine, workers) as opened:
+            manifest = _run(Runner(work, opened, progress), out, inputs, sources)
+    except Timeout:
+        raise InputError(f"out: another build is at work in {str(out)!r}") from None
+    shutil.rmtree(work.folder)
+    return manifest
+
+
+def _request(inputs: Inputs, settings: CorpusSettings, sources: Sequence[Source]) -> dict[str, Any]:
+    """What decides the result: settings, and inputs by name, size and time."""
+    stamps = [[s.part.name, s.role, s.evaluation_set, s.part.stamp] for s in sources]
+    return {"settings": settings.to_dict(), "inputs": json.loads(json.dumps(stamps))}
+
+
+def _open_folder(out: Path, request: Mapping[str, Any]) -> None:
+    """Make the folder of a new build, or see that an old one was asked the same."""
+    asked = out / BUILD / "request.json"
+    if (out / MANIFEST).is_file():
+        _require_same(json.loads((out / MANIFEST).read_text()), request, out, "finished")
+    elif asked.is_file():
+        _require_same(json.loads(asked.read_text(encoding="utf-8")), request, out, "unfinished")
+    elif out.exists() and (not out.is_dir() or any(p.name != BUILD for p in out.iterdir())):
+        raise InputError(f"out: must be a new or an empty folder, got {str(out)!r}")
+    else:
+        (out / BUILD).mkdir(parents=True, exist_ok=True)
+        text = json.dumps(request, indent=1)
+        write_whole(asked, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _require_same(
+    found: Mapping[str, Any], request: Mapping[str, Any], out: Path, state: str
+) -> None:
+    for key in ("settings", "inputs"):
+        if key == "inputs" and state == "finished":
+            continue
+        if found[key] != request[key]:
+            what = _difference(found[key], request[key])
+            rule = f"holds a {state} build with other {key} ({what})"
+            raise InputError(f"out: {str(out)!r} {rule}; name another folder or remove this one")
+
+
+def _difference(a: Any, b: Any) -> str:
+    """The first place where two requests differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in b:
+            if a.get(key) != b[key]:
+                inner = _difference(a.get(key), b[key])
+                return f"{key}: {inner}" if isinstance(b[key], dict) else f"{key} {inner}"
+    return f"was {a!r}, is {b!r}" if len(repr(a)) + len(repr(b)) < 200 else "they changed"
+
+
+def _run(run: Runner, out: Path, inputs: Inputs, sources: Sequence[Source]) -> dict[str, Any]:
+    """All stages; returns the manifest."""
+    work = run.work
+    parts = run(Stage("read", "reading documents", ingest, sources))
+    check_sources(parts, work.settings)
+    work.save_chunks(parts)
+    fates = _deduplicate(run)
+    scorers = _score(run, parts, fates)
+    run(Stage("bucket", "cutting buckets", bucketing.bucket_documents, [None]))
+    n_bytes = sum(n for _, n in fates["kept"].values())
+    item = (n_bytes, inputs.tokenizer)
+    (facts,) = run(Stage("tokenizer", "training the tokenizer", tokens.make_tokenizer, [item]))
+    groups = tokens.group_chunks(work.chunks, facts)
+    written = run(Stage("tokens", "writing tokens", tokens.write_tokens, groups))
+    found = {"parts": parts, "fates": fates, "scorers": scorers, "tokenizer": facts}
+    return assemble(work, out, found, written)
+
+
+def _deduplicate(run: Runner) -> dict[str, Any]:
+    chunks = run.work.chunks
+    run(Stage("shingles", "reading evaluation sets", duplicates.evaluation_shingles, chunks))
+    run(Stage("shingles-all", "merging evaluation sets", duplicates.merge_shingles, [None]))
+    signed = run(Stage("sign", "signing documents", duplicates.sign, chunks))
+    n_keys = sum(entry["band_keys"] for entry in signed)
+    ranges = duplicates.band_ranges(n_keys, run.work.settings.chunk_mb * KEYS_PER_MB)
+    run(Stage("pairs", "finding near-duplicates", duplicates.find_pairs, ranges))
+    (fates,) = run(Stage("decide", "joining near-duplicates", clusters.decide, [len(ranges)]))
+    if not fates["fates"][clusters.FATES[clusters.KEPT]]:
+        raise InputError("input: no document is left for training once overlaps are removed")
+    return fates
+
+
+def _score(
+    run: Runner, parts: Sequence[Mapping[str, Any]], fates: Mapping[str, Any]
+) -> dict[str, Any]:
+    columns = tuple(next(p["scores"] for p in parts if p["input"]["role"] == "train"))
+    n_kept = fates["fates"][clusters.FATES[clusters.KEPT]]
+    names = columns
+    if not columns:
+        (fitted,) = run(Stage("fit", "training the scorers", scoring.fit, [n_kept]))
+        names = tuple(fitted["names"])
+    items = [(chunk, columns) for chunk in run.work.chunks]
+    run(Stage("score", "scoring documents", scoring.score, items))
+    (scale,) = run(Stage("scale", "normalising scores", scoring.normalise, [n_kept]))
+    run(Stage("rank", "ranking documents", scoring.rank, run.work.chunks))
+    return {"names": list(names), "from": "columns" if columns else "trained", **scale}

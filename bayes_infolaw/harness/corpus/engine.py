@@ -1,0 +1,113 @@
+"""Where the tasks of a stage run: processes of this machine, or Ray Data."""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.requires import require
+
+__all__ = ["Engine", "open_engine"]
+
+ENGINES = ("local", "ray")
+Task = Callable[[], Any]
+
+
+class Engine(Protocol):
+    """Runs tasks; they leave their results in files, so all it tells is that one is done."""
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[None]:
+        """Run picklable tasks in any order; yields after each."""
+        ...
+
+
+@contextmanager
+def open_engine(name: str, workers: int) -> Iterator[Engine]:
+    """An engine that is closed afterwards.
+
+    Parameters
+    ----------
+    name : str
+        "local" or "ray" (which joins the cluster of ``RAY_ADDRESS``, or starts one here).
+    workers : int
+        Processes; one works in the caller's.
+    """
+    if workers < 1:
+        raise InputError(f"workers: must be at least 1, got {workers}")
+    if name == "ray":
+        yield _Ray(workers)
+    elif name == "local" and workers == 1:
+        yield _Here()
+    elif name == "local":
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _begin_worker, (os.getpid(),)) as pool:
+            yield _Processes(pool)
+    else:
+        raise InputError(f"engine: must be one of {', '.join(ENGINES)}, got {name!r}")
+
+
+class _Here:
+    def run(self, tasks: Sequence[Task]) -> Iterator[None]:
+        for task in tasks:
+            yield task()
+
+
+class _Processes:
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[None]:
+        try:
+            futures = [self._pool.submit(task) for task in tasks]
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            rule = "a worker was killed (out of memory?); the same command goes on from here"
+            raise InputError(
+                f"corpus build: {rule}, with fewer --workers or a smaller --chunk-mb"
+            ) from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _begin_worker(parent: int) -> None:
+    """One thread a worker, and no worker left behind when the build is killed."""
+    os.environ["RAYON_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+class _Ray:
+    def __init__(self, workers: int) -> None:
+        self._ray = require("ray")
+        require("ray.data")
+        if not self._ray.is_initialized():
+            address = os.environ.get("RAY_ADDRESS")
+            options = {"address": address} if address else {"num_cpus": workers}
+            self._ray.init(log_to_driver=False, include_dashboard=False, **options)
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[None]:
+        items = [{"task": task} for task in tasks]
+        if not items:
+            return
+        data = self._ray.data.from_items(items, override_num_blocks=len(items))
+        for _ in data.map(_run_row).iter_rows():
+            yield None
+
+
+def _run_row(row: dict[str, Any]) -> dict[str, Any]:
+    row["task"]()
+    return {"done": True}
