@@ -3,9 +3,9 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -13,16 +13,17 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus import bucketing, clusters, duplicates, scoring, tokens
 from bayes_infolaw.harness.corpus.chunks import EVALUATION, REFERENCE, TRAIN
 from bayes_infolaw.harness.corpus.engine import open_engine
-from bayes_infolaw.harness.corpus.ingest import Source, check_sources, ingest
+from bayes_infolaw.harness.corpus.ingest import ROLE_NAMES, Source, check_sources, ingest
 from bayes_infolaw.harness.corpus.inputs import list_parts
 from bayes_infolaw.harness.corpus.manifest import assemble
 from bayes_infolaw.harness.corpus.settings import CorpusSettings
 from bayes_infolaw.harness.corpus.stages import Progress, Runner, Stage
 from bayes_infolaw.harness.corpus.work import BUILD, Work
-from bayes_infolaw.harness.store import MANIFEST
+from bayes_infolaw.harness.shards import file_hash
+from bayes_infolaw.harness.store import MANIFEST, Corpus
 from bayes_infolaw.whole_file import write_whole
 
-__all__ = ["Inputs", "build_corpus"]
+__all__ = ["Inputs", "Where", "build_corpus"]
 
 KEYS_PER_MB = 2**14  # band keys sorted at once for each MiB of a chunk: half of its size
 
@@ -60,13 +61,30 @@ class Inputs:
         return [Source(number, *facts) for number, facts in enumerate(found)]
 
 
+class Where(NamedTuple):
+    """Where a build runs.
+
+    Attributes
+    ----------
+    engine : str
+        "local" or "ray".
+    workers : int
+        Processes.
+    address : str, optional
+        A running Ray cluster that sees the same files; else one is started here.
+    """
+
+    engine: str = "local"
+    workers: int = 1
+    address: str | None = None
+
+
 def build_corpus(
     out: str | Path,
     inputs: Inputs,
     settings: CorpusSettings,
     *,
-    workers: int = 1,
-    engine: str = "local",
+    where: Where,
     progress: Progress,
 ) -> dict[str, Any]:
     """Build a corpus folder, or go on with an unfinished one.
@@ -77,11 +95,8 @@ def build_corpus(
         New, empty, or left by a build that was stopped.
     inputs : Inputs
     settings : CorpusSettings
-        Decide the result, down to the byte; workers and engine don't.
-    workers : int
-        Processes.
-    engine : str
-        "local" or "ray".
+        They decide the result, down to the byte; `where` doesn't.
+    where : Where
     progress : callable
         ``progress(label)``, a context manager that gives ``show(done, total)``.
 
@@ -96,14 +111,14 @@ def build_corpus(
         Bad input, or a folder that is something else than this build.
     """
     out, sources = Path(out), inputs.sources()
-    request = _request(inputs, settings, sources)
-    _open_folder(out, request)
+    settings = _with_tokenizer(settings, inputs.tokenizer)
+    _open_folder(out, _request(settings, sources))
     if (out / MANIFEST).is_file():
         shutil.rmtree(out / BUILD, ignore_errors=True)
-        return json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        return Corpus.open(out).manifest
     work = Work((out / BUILD).resolve(), settings)
     try:
-        with FileLock(work.folder / "lock", blocking=False), open_engine(engine, workers) as opened:
+        with FileLock(work.folder / "lock", blocking=False), open_engine(*where) as opened:
             manifest = _run(Runner(work, opened, progress), out, inputs, sources)
     except Timeout:
         raise InputError(f"out: another build is at work in {str(out)!r}") from None
@@ -111,37 +126,54 @@ def build_corpus(
     return manifest
 
 
-def _request(inputs: Inputs, settings: CorpusSettings, sources: Sequence[Source]) -> dict[str, Any]:
+def _with_tokenizer(settings: CorpusSettings, given: str | None) -> CorpusSettings:
+    """Settings that name the given tokenizer by its content."""
+    if given is None:
+        return settings
+    if not Path(given).is_file():
+        raise InputError(f"--tokenizer: must be a file, got {given!r}")
+    return replace(settings, tokenizer=replace(settings.tokenizer, given=file_hash(given)))
+
+
+def _request(settings: CorpusSettings, sources: Sequence[Source]) -> dict[str, Any]:
     """What decides the result: settings, and inputs by name, size and time."""
-    stamps = [[s.part.name, s.role, s.evaluation_set, s.part.stamp] for s in sources]
-    return {"settings": settings.to_dict(), "inputs": json.loads(json.dumps(stamps))}
+    inputs = [
+        {"name": s.part.name, "role": ROLE_NAMES[s.role], "set": s.evaluation_set}
+        | {"stamp": s.part.stamp}
+        for s in sources
+    ]
+    return {"settings": settings.to_dict(), "inputs": json.loads(json.dumps(inputs))}
 
 
 def _open_folder(out: Path, request: Mapping[str, Any]) -> None:
     """Make the folder of a new build, or see that an old one was asked the same."""
     asked = out / BUILD / "request.json"
     if (out / MANIFEST).is_file():
-        _require_same(json.loads((out / MANIFEST).read_text()), request, out, "finished")
+        _require_same(Corpus.open(out).manifest, _shown(request), f"{str(out)!r} is finished")
     elif asked.is_file():
-        _require_same(json.loads(asked.read_text(encoding="utf-8")), request, out, "unfinished")
+        found = json.loads(asked.read_text(encoding="utf-8"))
+        _require_same(found, request, f"{str(out)!r} is being built")
     elif out.exists() and (not out.is_dir() or any(p.name != BUILD for p in out.iterdir())):
         raise InputError(f"out: must be a new or an empty folder, got {str(out)!r}")
     else:
-        (out / BUILD).mkdir(parents=True, exist_ok=True)
+        asked.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(request, indent=1)
         write_whole(asked, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def _require_same(
-    found: Mapping[str, Any], request: Mapping[str, Any], out: Path, state: str
-) -> None:
-    for key in ("settings", "inputs"):
-        if key == "inputs" and state == "finished":
-            continue
-        if found[key] != request[key]:
-            what = _difference(found[key], request[key])
-            rule = f"holds a {state} build with other {key} ({what})"
-            raise InputError(f"out: {str(out)!r} {rule}; name another folder or remove this one")
+def _shown(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request as far as a manifest can tell: its inputs have no times."""
+    inputs = [{key: i[key] for key in ("name", "role", "set")} for i in request["inputs"]]
+    return {**request, "inputs": inputs}
+
+
+def _require_same(found: Mapping[str, Any], request: Mapping[str, Any], what: str) -> None:
+    keys = request["inputs"][0]
+    inputs = [{key: entry.get(key) for key in keys} for entry in found.get("inputs", [])]
+    for name, old in (("settings", found.get("settings")), ("inputs", inputs)):
+        if old != request[name]:
+            rule = f"with other {name}, {_difference(old, request[name])}"
+            raise InputError(f"out: {what} {rule}; name another folder or remove this one")
 
 
 def _difference(a: Any, b: Any) -> str:
@@ -174,7 +206,8 @@ def _run(run: Runner, out: Path, inputs: Inputs, sources: Sequence[Source]) -> d
 
 def _deduplicate(run: Runner) -> dict[str, Any]:
     chunks = run.work.chunks
-    run(Stage("shingles", "reading evaluation sets", duplicates.evaluation_shingles, chunks))
+    tests = [chunk for chunk in chunks if chunk.held_out]
+    run(Stage("shingles", "reading evaluation sets", duplicates.evaluation_shingles, tests))
     run(Stage("shingles-all", "merging evaluation sets", duplicates.merge_shingles, [None]))
     signed = run(Stage("sign", "signing documents", duplicates.sign, chunks))
     n_keys = sum(entry["band_keys"] for entry in signed)

@@ -39,7 +39,7 @@ class ChunkWriter:
 
     Notes
     -----
-    ``chunks`` lists what was written: name, documents and bytes.
+    ``chunks`` lists what was written: name, documents, bytes and documents held out.
     """
 
     def __init__(self, folder: Path, stem: str, chunk_bytes: int) -> None:
@@ -81,13 +81,14 @@ class ChunkWriter:
         table = pa.Table.from_pylist(self._rows, schema=pa.schema([*SCHEMA, *scores]))
         if self._writer is None:
             name = f"{self._stem}-{len(self.chunks):05d}"
-            self.chunks.append({"name": name, "documents": 0, "bytes": 0})
+            self.chunks.append({"name": name, "documents": 0, "bytes": 0, "held_out": 0})
             self._writer = pq.ParquetWriter(
                 self._folder / f"{name}.parquet", table.schema, compression="zstd"
             )
         self._writer.write_table(table)
         self.chunks[-1]["documents"] += len(self._rows)
         self.chunks[-1]["bytes"] += self._group_bytes
+        self.chunks[-1]["held_out"] += sum(row["role"] == EVALUATION for row in self._rows)
         self._rows, self._group_bytes = [], 0
 
     def _close(self) -> None:

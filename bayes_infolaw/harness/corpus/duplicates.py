@@ -44,7 +44,8 @@ def merge_shingles(work: Work, _: None) -> dict[str, Any]:
     """Save the word n-grams of all evaluation sets as one rising array."""
     found = np.empty(0, dtype=np.uint64)
     for chunk in work.chunks:
-        found = np.union1d(found, work.array("shingles", chunk))
+        if chunk.held_out:
+            found = np.union1d(found, work.array("shingles", chunk))
     np.save(work.path("shingles", SHINGLES), found)
     return {"shingles": len(found)}
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,20 +29,22 @@ class Engine(Protocol):
 
 
 @contextmanager
-def open_engine(name: str, workers: int) -> Iterator[Engine]:
+def open_engine(name: str, workers: int, address: str | None = None) -> Iterator[Engine]:
     """An engine that is closed afterwards.
 
     Parameters
     ----------
     name : str
-        "local" or "ray" (which joins the cluster of ``RAY_ADDRESS``, or starts one here).
+        "local" or "ray".
     workers : int
         Processes; one works in the caller's.
+    address : str, optional
+        A running Ray cluster that sees the same files; else one is started here.
     """
     if workers < 1:
         raise InputError(f"workers: must be at least 1, got {workers}")
     if name == "ray":
-        yield _Ray(workers)
+        yield from _ray(workers, address)
     elif name == "local" and workers == 1:
         yield _Here()
     elif name == "local":
@@ -90,24 +93,34 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
+def _ray(workers: int, address: str | None) -> Iterator[Engine]:
+    ray = require("ray")
+    data = require("ray.data")
+    mine = not ray.is_initialized()
+    if mine:
+        where = {"address": address} if address else {"num_cpus": workers}
+        ray.init(log_to_driver=False, include_dashboard=False, **where)
+    data.DataContext.get_current().enable_progress_bars = False
+    try:
+        yield _Ray(data, workers)
+    finally:
+        if mine:
+            ray.shutdown()
+
+
 class _Ray:
-    def __init__(self, workers: int) -> None:
-        self._ray = require("ray")
-        require("ray.data")
-        if not self._ray.is_initialized():
-            address = os.environ.get("RAY_ADDRESS")
-            options = {"address": address} if address else {"num_cpus": workers}
-            self._ray.init(log_to_driver=False, include_dashboard=False, **options)
+    def __init__(self, data: Any, workers: int) -> None:
+        self._data, self._workers = data, workers
 
     def run(self, tasks: Sequence[Task]) -> Iterator[None]:
-        items = [{"task": task} for task in tasks]
-        if not items:
-            return
-        data = self._ray.data.from_items(items, override_num_blocks=len(items))
-        for _ in data.map(_run_row).iter_rows():
-            yield None
+        if tasks:
+            rows = self._data.from_items(
+                [{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks)
+            )
+            for _ in rows.map(_run_row).iter_rows():
+                yield None
 
 
 def _run_row(row: dict[str, Any]) -> dict[str, Any]:
-    row["task"]()
+    pickle.loads(row["task"])()
     return {"done": True}

@@ -1,7 +1,6 @@
 """First stage: a part of the input -> chunks of documents with roles."""
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,10 @@ from bayes_infolaw.harness.corpus.chunks import (
 from bayes_infolaw.harness.corpus.documents import Batch, read_documents
 from bayes_infolaw.harness.corpus.inputs import Part
 from bayes_infolaw.harness.corpus.settings import CorpusSettings
-from bayes_infolaw.harness.corpus.work import Work, merge_counts
+from bayes_infolaw.harness.corpus.work import Work
 from bayes_infolaw.harness.shards import file_hash
 
-__all__ = ["Source", "check_sources", "ingest"]
+__all__ = ["ROLE_NAMES", "Source", "check_sources", "ingest"]
 
 ROLE_NAMES = {TRAIN: "train", EVALUATION: "evaluation", REFERENCE: "reference"}
 
@@ -49,7 +48,7 @@ def ingest(work: Work, source: Source) -> dict[str, Any]:
     """Read a part and write its chunks; tell what it holds."""
     settings, texts = work.settings, hashlib.sha256()
     scored = source.role == TRAIN and not settings.train_scorers
-    roles, licences, score_names = _Sources(), Counter[str](), set[str]()
+    roles, score_names = _Sources(), set[str]()
     empty = 0
     folder = work.path("documents", "x").parent
     with ChunkWriter(folder, f"{source.number:05d}", settings.chunk_bytes) as writer:
@@ -61,7 +60,6 @@ def ingest(work: Work, source: Source) -> dict[str, Any]:
                     continue
                 role = _role(batch, i, source, settings)
                 roles.add(role, batch.sources[i])
-                licences[batch.licences[i]] += role == TRAIN
                 texts.update(text.encode())
                 writer.add(_row(batch, i, role))
     return {
@@ -70,7 +68,6 @@ def ingest(work: Work, source: Source) -> dict[str, Any]:
         "empty": empty,
         "roles": roles.documents,
         "sources": roles.sources,
-        "licences": merge_counts([licences]),
         "scores": sorted(score_names),
         "input": _identity(source, texts.hexdigest()),
     }
@@ -129,6 +126,7 @@ def _identity(source: Source, texts: str) -> dict[str, Any]:
     """What was read, by name and content; never by a path of this machine."""
     part = source.part
     facts: dict[str, Any] = {"name": part.name, "role": ROLE_NAMES[source.role]}
+    facts["set"] = source.evaluation_set
     if part.kind in ("parquet", "jsonl"):
         return facts | {"sha256": file_hash(part.paths[0])}
     return facts | {"sha256_of_texts": texts}

@@ -43,7 +43,7 @@ def assemble(
         "evaluation": [{"name": place.partition("/")[2], **entries[place]} for place in sets],
         "documents": found["fates"]["fates"] | {"empty": sum(part["empty"] for part in parts)},
         "scorers": found["scorers"],
-        "licences": merge_counts(part["licences"] for part in parts),
+        "licences": merge_counts(c["licences"] for group in written for c in group.values()),
         "inputs": [part["input"] | {"documents": sum(part["roles"].values())} for part in parts],
         "settings": settings.to_dict(),
     }

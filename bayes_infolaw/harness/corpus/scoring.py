@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus.chunks import SCORE, read_column, read_texts
 from bayes_infolaw.harness.corpus.clusters import EXAMPLE, KEPT
-from bayes_infolaw.harness.corpus.work import Chunk, Work, unit_hash
+from bayes_infolaw.harness.corpus.work import Chunk, Work, load_once, unit_hash
 from bayes_infolaw.harness.quality import (
     Normaliser,
     QualitySettings,
@@ -83,18 +82,13 @@ def score(work: Work, item: tuple[Chunk, tuple[str, ...]]) -> dict[str, Any]:
 
 
 def _trained_scores(work: Work, chunk: Chunk, kept: np.ndarray) -> np.ndarray:
-    scorers = _scorers(_scorer_folder(work))
+    scorers = load_once(Scorers.load, _scorer_folder(work))
     found, start = [np.empty((0, len(scorers.names)))], 0
     for group in read_texts(work.documents(chunk)):
         own = np.flatnonzero(kept[start : start + len(group["text"])])
         start += len(group["text"])
         found.append(score_documents(scorers, [group["text"][i] for i in own]))
     return np.concatenate(found)
-
-
-@lru_cache(maxsize=1)
-def _scorers(folder: Path) -> Scorers:
-    return Scorers.load(folder)
 
 
 def normalise(work: Work, n_kept: int) -> dict[str, Any]:
@@ -119,10 +113,10 @@ def _scale_file(work: Work) -> Path:
 
 def rank(work: Work, chunk: Chunk) -> dict[str, Any]:
     """Save one score a document kept: the mean of its normalised scores."""
-    work.save("quality", chunk, _normaliser(_scale_file(work)).mean(work.array("scores", chunk)))
+    normaliser = load_once(_normaliser, _scale_file(work))
+    work.save("quality", chunk, normaliser.mean(work.array("scores", chunk)))
     return {}
 
 
-@lru_cache(maxsize=1)
 def _normaliser(path: Path) -> Normaliser:
     return Normaliser.from_dict(json.loads(path.read_text(encoding="utf-8")))

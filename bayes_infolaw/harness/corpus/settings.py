@@ -178,7 +178,7 @@ class CorpusSettings:
 
     @property
     def bucket_names(self) -> tuple[str, ...]:
-        """ "0" is the best."""
+        """The best first: "0", "1", ..."""
         return tuple(str(d) for d in range(len(self.percentiles) - 1))
 
     @property

@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus.chunks import read_texts
 from bayes_infolaw.harness.corpus.clusters import HELD_OUT, KEPT
-from bayes_infolaw.harness.corpus.work import Chunk, Work, merge_counts, unit_hash
+from bayes_infolaw.harness.corpus.work import Chunk, Work, load_once, merge_counts, unit_hash
 from bayes_infolaw.harness.requires import require
 from bayes_infolaw.harness.shards import TokenWriter, file_hash, token_dtype
 
@@ -24,6 +23,7 @@ END_OF_TEXT = "<|endoftext|>"
 USUAL_ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>")
 GROUP_CHUNKS = 16  # a group of chunks makes a shard of every bucket
 ENCODED_AT_ONCE = 64
+CARRIED = ("source", "licence", "bytes")
 
 
 def make_tokenizer(work: Work, item: tuple[int, str | None]) -> dict[str, Any]:
@@ -100,7 +100,6 @@ def _end_of_text(tokenizer: Any, asked: str | None) -> int:
     raise InputError(f"end of text: {rule}, got {asked or ' or '.join(USUAL_ENDS)}")
 
 
-@lru_cache(maxsize=1)
 def _tokenizer(path: Path) -> Any:
     tokenizers = require("tokenizers")
     try:
@@ -159,12 +158,14 @@ class _Shards:
     def add(self, place: str, ids: list[int], row: dict[str, Any]) -> None:
         if place not in self._writers:
             self._writers[place] = TokenWriter(self._folder, place, self._group.vocab_size)
-            self._counts[place] = {"bytes": 0, "sources": {}, "scores": []}
+            self._counts[place] = {"bytes": 0, "sources": {}, "licences": {}, "scores": []}
         n_bytes = row["bytes"] if place.startswith("evaluation/") else None
         self._writers[place].add([*ids, self._group.end_of_text], n_bytes)
         counts = self._counts[place]
         counts["bytes"] += row["bytes"]
-        counts["sources"][row["source"]] = counts["sources"].get(row["source"], 0) + row["bytes"]
+        for key, n in (("sources", row["bytes"]), ("licences", 1)):
+            name = row[key[:-1]]
+            counts[key][name] = counts[key].get(name, 0) + n
         if row["score"] is not None:
             ends = [*counts["scores"], row["score"]]
             counts["scores"] = [min(ends), max(ends)]
@@ -172,7 +173,8 @@ class _Shards:
     def close(self, error: BaseException | None) -> dict[str, Any]:
         for place, writer in self._writers.items():
             writer.__exit__(type(error) if error else None, error, None)
-            self._counts[place]["sources"] = merge_counts([self._counts[place]["sources"]])
+            for key in ("sources", "licences"):
+                self._counts[place][key] = merge_counts([self._counts[place][key]])
             self._counts[place]["shards"] = writer.entries
         return self._counts
 
@@ -181,11 +183,11 @@ def _write_chunk(work: Work, chunk: Chunk, shards: _Shards) -> None:
     fates = work.array("fates", chunk)
     places = _Places(work, chunk, fates)
     start = 0
-    for group in read_texts(work.documents(chunk), ("source", "bytes")):
+    for group in read_texts(work.documents(chunk), CARRIED):
         stop = start + len(group["text"])
         wanted = np.isin(fates[start:stop], (KEPT, HELD_OUT))
         rows = [
-            {"text": group["text"][i], "source": group["source"][i], "bytes": group["bytes"][i]}
+            {key: group[key][i] for key in ("text", *CARRIED)}
             | {"place": places(start + i, group["source"][i]), "score": places.score(start + i)}
             for i in np.flatnonzero(wanted).tolist()
         ]
@@ -194,7 +196,7 @@ def _write_chunk(work: Work, chunk: Chunk, shards: _Shards) -> None:
 
 
 def _encode(work: Work, rows: list[dict[str, Any]], shards: _Shards) -> None:
-    tokenizer = _tokenizer(work.path("tokenizer", TOKENIZER))
+    tokenizer = load_once(_tokenizer, work.path("tokenizer", TOKENIZER))
     for start in range(0, len(rows), ENCODED_AT_ONCE):
         batch = rows[start : start + ENCODED_AT_ONCE]
         texts = [row["text"] for row in batch]

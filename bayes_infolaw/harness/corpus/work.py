@@ -1,7 +1,7 @@
 """The folder of an unfinished build, and the chunks that its stages work on."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from bayes_infolaw.harness.corpus.settings import CorpusSettings
 from bayes_infolaw.harness.corpus.words import mix
 from bayes_infolaw.whole_file import write_whole
 
-__all__ = ["BUILD", "Chunk", "Work", "merge_counts", "unit_hash"]
+__all__ = ["BUILD", "Chunk", "Work", "load_once", "merge_counts", "unit_hash"]
 
 BUILD, CHUNKS = ".build", "chunks.json"
 MOST_NAMES, OTHERS = 1000, "(others)"
@@ -46,7 +46,7 @@ class Work:
     @property
     def chunks(self) -> tuple["Chunk", ...]:
         """All chunks, in order; known once the input has been read."""
-        return _read_chunks(self.folder / CHUNKS)
+        return load_once(_read_chunks, self.folder / CHUNKS)
 
     def save_chunks(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """Number the chunks of all parts, from what reading them reported."""
@@ -74,6 +74,8 @@ class Chunk:
         Number of its first document in the whole input.
     documents, bytes : int
         Their number and the UTF-8 bytes of their texts.
+    held_out : int
+        Documents of the evaluation sets among them.
     evaluation_set : str
         Name of the set that its held-out documents belong to.
     """
@@ -82,10 +84,20 @@ class Chunk:
     first: int
     documents: int
     bytes: int
+    held_out: int
     evaluation_set: str
 
 
-@lru_cache(maxsize=1)
+def load_once[Loaded](load: Callable[[Path], Loaded], path: Path) -> Loaded:
+    """Load a file that many tasks need, once in a process; again when it has changed."""
+    return _load(load, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _load[Loaded](load: Callable[[Path], Loaded], path: Path, _mtime: int) -> Loaded:
+    return load(path)
+
+
 def _read_chunks(path: Path) -> tuple[Chunk, ...]:
     return tuple(Chunk(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))
 
@@ -95,8 +107,7 @@ def _numbered(parts: Sequence[Mapping[str, Any]]) -> list[Chunk]:
     first = 0
     for part in parts:
         for entry in part["chunks"]:
-            facts = (entry["name"], first, entry["documents"], entry["bytes"])
-            chunks.append(Chunk(*facts, part["evaluation_set"]))
+            chunks.append(Chunk(first=first, evaluation_set=part["evaluation_set"], **entry))
             first += entry["documents"]
     return chunks
 
