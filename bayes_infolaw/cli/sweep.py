@@ -8,6 +8,7 @@ from bayes_infolaw.cli import options as opt
 from bayes_infolaw.cli.output import Answer, command, frame_rows, print_frame, print_notes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from bayes_infolaw.harness.sweep.opening import Sweep
@@ -99,12 +100,23 @@ def _dry(opened: "Sweep", slots: int | None) -> Answer:
     payload |= {"notes": list(opened.plan.notes)}
 
     def show(console: "Console") -> None:
-        formats = {"tokens": ".4g", "flops": ".3g", "seconds": ".0f", "learning_rate": ".3g"}
-        print_frame(console, frame, f"{len(frame)} runs", formats)
+        print_frame(console, _narrow(frame), f"{len(frame)} runs", {"flops": ".2g", "S/K": ".3g"})
         console.print(_totals_text(totals), soft_wrap=True)
         print_notes(console, payload["notes"])
 
     return Answer(payload, show)
+
+
+def _narrow(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The overview under short names: T is the repetition of a bucket."""
+    short = {"params_nonembedding": "params", "source_ratio": "S/K", "overtraining": "m"}
+    short |= {"learning_rate": "lr", "seconds": "s"}
+    short |= {
+        name: f"T{name.removeprefix('repetition')}"
+        for name in map(str, frame.columns)
+        if name.startswith("repetition_")
+    }
+    return frame.rename(columns=short)
 
 
 def _totals_text(totals: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.settings import RunSettings
 
-__all__ = ["SETTING_KINDS", "Row", "is_empty"]
+__all__ = ["SETTING_KINDS", "Row", "is_empty", "placed"]
 
 NOT_CELLS = ("name", "shape", "recipe", "facts")
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -103,3 +103,9 @@ def is_empty(value: Any) -> bool:
     if isinstance(value, str):
         return not value.strip()
     return value is None or bool(pd.isna(value))
+
+
+def placed(error: InputError, row: Row) -> InputError:
+    """The error with the row that it is of, where it does not name one."""
+    named = str(error).startswith("plan, row")
+    return error if named else InputError(f"{row.where()}, column {error}")

@@ -9,18 +9,18 @@ IN_THE_NAME = ("tokens", "source_tokens", "subsample", "seed")
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
-def run_name(row: Row, size: str, recipe: str) -> str:
+def run_name(own: Row, row: Row, size: str, recipe: str) -> str:
     """``147k-HQ-m4-S1K-sub0-seed0``: size, recipe, m or K, S, seeds, and settings of its own.
 
     Parameters
     ----------
-    row : Row
-        With the defaults filled in.
+    own, row : Row
+        As the plan has it, and with the defaults filled in.
     size, recipe : str
     """
     seeds = [f"sub{_whole(row, 'subsample')}", f"seed{_whole(row, 'seed')}"]
-    own = [name for name in SETTING_KINDS if name in row and name not in (*IN_THE_NAME, *HOW)]
-    parts = [f"{name}{row.text(name)}" for name in own]
+    left_out = (*IN_THE_NAME, *HOW)
+    parts = [f"{n}{own.text(n)}" for n in SETTING_KINDS if n in own and n not in left_out]
     text = "-".join([size, recipe, _tokens(row), _source(row), *seeds, *parts])
     return "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "_" for c in text)
 

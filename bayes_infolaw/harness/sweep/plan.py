@@ -11,7 +11,7 @@ import pandas as pd
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
-from bayes_infolaw.harness.sweep.cells import SETTING_KINDS, Row
+from bayes_infolaw.harness.sweep.cells import SETTING_KINDS, Row, placed
 from bayes_infolaw.harness.sweep.expand import REPLICATES, expanded_rows
 from bayes_infolaw.harness.sweep.naming import run_name
 from bayes_infolaw.harness.sweep.recipe import recipe_of
@@ -68,16 +68,17 @@ class Resolver:
         full = Row(row.number, self._with_defaults(row))
         size, notes = size_of(full, self.corpus.vocab_size)
         recipe = recipe_of(full, self.file, self.corpus)
-        named = full.text("run") if "run" in full else run_name(full, size.name, recipe.name)
+        tokens = tokens_of(full, size.shape)
+        named = full.text("run") if "run" in row else run_name(row, full, size.name, recipe.name)
         facts = {"size": size.name, "recipe": recipe.name} | _labels(full)
         given = {name: full.setting(name) for name in SETTING_KINDS if name in full}
-        given |= {"tokens": tokens_of(full, size.shape), "source_tokens": 1, "facts": facts}
+        given |= {"tokens": tokens, "source_tokens": 1, "facts": facts}
         try:
             wanted = RunSettings(name=named, shape=size.shape, recipe=recipe.shares, **given)
             source = source_of(full, wanted.budget.tokens, self.ratio)
             settings = replace(wanted, source_tokens=source)
         except InputError as error:
-            raise _placed(error, full) from error
+            raise placed(error, full) from error
         _check_source(full, settings, self.corpus)
         return settings, notes
 
@@ -173,11 +174,6 @@ def _labels(row: Row) -> dict[str, Any]:
     known = {*TEXT, *DERIVED, "flops_per_token"}
     kept = {k: v for k, v in row.cells.items() if k not in known and not k.startswith(prefixes)}
     return {name: getattr(value, "item", lambda v=value: v)() for name, value in kept.items()}
-
-
-def _placed(error: InputError, row: Row) -> InputError:
-    named = str(error).startswith("plan, row")
-    return error if named else InputError(f"{row.where()}, column {error}")
 
 
 def _check_source(row: Row, settings: RunSettings, corpus: Corpus) -> None:

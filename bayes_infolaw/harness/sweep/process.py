@@ -39,14 +39,13 @@ class WorkerProcess:
         self.job, self.started = job, time.monotonic()
         self._log = Path(job.work) / LOG
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        threads = {name: str(job.threads) for name in THREAD_VARIABLES}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", MODULE],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=os.environ | threads | dict(environment or {}),
+                env=_environment(job) | dict(environment or {}),
                 start_new_session=True,
             )
         self._send(job)
@@ -102,6 +101,15 @@ class WorkerProcess:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
+
+
+def _environment(job: Job) -> dict[str, str]:
+    """The parent's variables, with the run's threads and a place for compiled Python."""
+    variables = dict(os.environ) | {name: str(job.threads) for name in THREAD_VARIABLES}
+    if variables.pop("PYTHONDONTWRITEBYTECODE", ""):
+        # Compiling torch's modules again in every worker takes seconds; these files go with `work`.
+        variables.setdefault("PYTHONPYCACHEPREFIX", str(Path(job.work).parent / ".pycache"))
+    return variables
 
 
 def describe_exit(code: int, last_words: str = "") -> str:

@@ -1,5 +1,6 @@
 """A sweep is run: what is missing becomes jobs, an engine does them, the table follows."""
 
+import importlib.util
 import os
 import signal
 import threading
@@ -24,6 +25,7 @@ from bayes_infolaw.harness.sweep.table import write_study, write_table
 __all__ = ["ENGINES", "How", "Summary", "run_sweep"]
 
 ENGINES = ("local", "ray", "slurm")
+ENGINE_LIBRARIES = {"ray": "ray", "slurm": "submitit"}
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,11 @@ def run_sweep(sweep: Sweep, how: How, watcher: Watcher) -> Summary:
 
 
 def _require_libraries(how: How) -> None:
-    if how.train == TRAINER:
-        require("torch")
-    if how.engine != "local":
-        require({"ray": "ray", "slurm": "submitit"}[how.engine])
+    needed = ["torch"] if how.train == TRAINER else []
+    needed += [ENGINE_LIBRARIES[how.engine]] if how.engine in ENGINE_LIBRARIES else []
+    for library in needed:
+        if importlib.util.find_spec(library) is None:  # found without the seconds of an import
+            require(library)
 
 
 def _with_threads(runs: Sequence[RunSettings], threads: int | None) -> list[RunSettings]:

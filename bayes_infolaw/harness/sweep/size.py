@@ -6,7 +6,7 @@ from typing import Any
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.shapes import PRESETS, Shape, find_shape
-from bayes_infolaw.harness.sweep.cells import Row
+from bayes_infolaw.harness.sweep.cells import Row, placed
 
 __all__ = ["SHAPE_COLUMNS", "Size", "size_of"]
 
@@ -43,9 +43,7 @@ def size_of(row: Row, vocab_size: int) -> tuple[Size, list[str]]:
     try:
         return _size(row, changes)
     except InputError as error:
-        if str(error).startswith("plan"):
-            raise
-        raise InputError(f"{row.where()}: {error}") from error
+        raise placed(error, row) from error
 
 
 def _size(row: Row, changes: dict[str, Any]) -> tuple[Size, list[str]]:
@@ -105,4 +103,4 @@ def _nearest(row: Row, changes: dict[str, Any]) -> tuple[Size, list[str]]:
     found = size.shape.nominal
     if abs(found / wanted - 1) <= NEAR:
         return size, []
-    return size, [f"params_nonembedding {wanted:.4g} is taken as size {name}, {found} parameters."]
+    return size, [f"params_nonembedding {wanted:.6g} is taken as size {name}, {found} parameters."]
