@@ -18,8 +18,9 @@ class SingleProcess:
     optimiser is made of the wrapped model's parameters); `load_state` where a run resumes; then a
     step: `shard` for the rows of the global batch that are this process's, for each of its
     `micro_batches` forward and backward of ``mean loss x rows x world / batch rows`` inside
-    `accumulating`, `clip`, the optimiser. So gradients that are *averaged* over processes come out as those of the batch's
-    mean loss. All processes call every method alike; only the main one writes files.
+    `accumulating`, `clip`, the optimiser. So gradients that are *averaged* over processes come out
+    as those of the batch's mean loss. All processes call every method alike; only the main one
+    writes files.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class SingleProcess:
         return indices
 
     def micro_batches(self, rows: Tensor, size: int | None) -> tuple[Tensor, ...]:
-        """This process's rows of a batch, in parts of at most ``size`` rows; None takes all."""
+        """The process's rows of a batch in parts of at most ``size`` rows; None takes all."""
         return rows.split(size or len(rows))
 
     def accumulating(self, model: nn.Module, last: bool) -> AbstractContextManager[Any]:
