@@ -128,7 +128,7 @@ def _parquet(part: Part) -> tuple[list[str], Any]:
         raise InputError(f"{part.name}: must be a Parquet file ({error})") from error
 
     def batches(columns: list[str]) -> Iterator[RawBatch]:
-        for batch in file.iter_batches(batch_size=BATCH, columns=columns):
+        for batch in file.iter_batches(BATCH, columns=columns, use_threads=False):
             yield batch.to_pydict()
 
     return list(file.schema_arrow.names), batches
