@@ -62,7 +62,7 @@ def sweep(
         str | None, typer.Option(help="A running Ray cluster; default: one on this machine.")
     ] = None,
     slurm_cluster: Annotated[
-        str, typer.Option(help="slurm; or submitit's local and debug, to try it out.")
+        str, typer.Option(help="slurm; or submitit's local, to try it out.")
     ] = "slurm",
     train: Annotated[
         str | None,

@@ -14,9 +14,10 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.record import RunRecord
 from bayes_infolaw.harness.requires import require
 from bayes_infolaw.harness.settings import RunSettings
+from bayes_infolaw.harness.sweep.engine import Engine, Watch
 from bayes_infolaw.harness.sweep.folder import StudyFolder
 from bayes_infolaw.harness.sweep.job import TRAINER, Job
-from bayes_infolaw.harness.sweep.local import LocalEngine, Watch, visible_gpus
+from bayes_infolaw.harness.sweep.local import LocalEngine, visible_gpus
 from bayes_infolaw.harness.sweep.opening import Sweep
 from bayes_infolaw.harness.sweep.provenance import write_provenance
 from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
@@ -44,7 +45,7 @@ class How:
     ray_address : str or None
         A running Ray cluster; None: one on this machine.
     slurm_cluster : str
-        submitit's executor: "slurm", or "local" and "debug" for trying it out.
+        submitit's executor: "slurm", or "local" for trying it out.
     train : str
         ``"module:function"`` that trains, as `train_run` does.
     """
@@ -169,7 +170,7 @@ def _carry_out(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watcher:
     try:
         with terminable(), watcher(sweep, jobs, slots) as watch:
             publishing = Publishing(sweep.folder, watch)
-            _run_engine(sweep, how, jobs, slots, publishing)
+            _engine(sweep, how, jobs, slots, publishing).run(jobs)
     except KeyboardInterrupt:
         return False
     finally:
@@ -177,8 +178,17 @@ def _carry_out(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watcher:
     return True
 
 
-def _run_engine(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watch: Watch) -> None:
-    LocalEngine(slots, watch, gpus=visible_gpus(jobs)).run(jobs)
+def _engine(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watch: Watch) -> Engine:
+    if how.engine == "ray":
+        from bayes_infolaw.harness.sweep.ray_engine import RayEngine
+
+        return RayEngine(how.slots, watch, how.ray_address, sweep.file.ray)
+    if how.engine == "slurm":
+        from bayes_infolaw.harness.sweep.slurm import SlurmEngine
+
+        folder = sweep.folder.work("slurm")
+        return SlurmEngine(how.slots, watch, folder, how.slurm_cluster, sweep.file.slurm)
+    return LocalEngine(slots, watch, visible_gpus(jobs))
 
 
 @dataclass(frozen=True)

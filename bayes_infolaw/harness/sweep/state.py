@@ -51,6 +51,8 @@ def set_aside_failed(folder: StudyFolder, runs: Sequence[RunSettings]) -> list[s
         record = folder.record(run.name)
         if record is not None and record.status != "finished":
             folder.set_aside(run.name)
+            # A record on its way back from a cluster, left where its driver was killed.
+            (folder.work(run.name) / f"{run.name}.json").unlink(missing_ok=True)
             moved.append(run.name)
             if record.status == "diverged":
                 clear_work(folder.work(run.name))
