@@ -6,12 +6,13 @@ layers that read the same input are one matrix: queries, keys and values; SwiGLU
 """
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bayes_infolaw.harness.cpu_functions import ChunkedCrossEntropy, NormByHand, is_eager_cpu
 from bayes_infolaw.harness.shapes import Shape
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 EPSILON = 1e-5
 ROPE_BASE = 10_000.0
 INIT_SD = 0.02
-CHUNK = 256  # rows of logits held at a time by `linear_cross_entropy` on the CPU
+EVALUATED_ROWS = 4096  # of logits held at a time by `token_cross_entropy`
 
 
 class RMSNorm(nn.Module):
@@ -41,6 +42,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (..., width)."""
+        if is_eager_cpu(x):
+            rows = x.reshape(1, -1, x.shape[-1])
+            normed = NormByHand.apply(rows, self.gain.unsqueeze(0), EPSILON)
+            return cast(Tensor, normed).view(x.shape)
         return F.rms_norm(x, self.gain.shape, self.gain.to(x.dtype), EPSILON)
 
 
@@ -183,8 +188,9 @@ def rotate(x: Tensor, angles: Tensor) -> Tensor:
 
 def causal_attention(qkv: Tensor, angles: Tensor) -> Tensor:
     """(B, s, 3, heads, head_dim) -> (B, s, heads * head_dim); queries and keys are rotated."""
-    query, key = rotate(qkv[:, :, :2], angles).unbind(2)
-    query, key, value = (part.transpose(1, 2) for part in (query, key, qkv[:, :, 2]))
+    turning, value = qkv.split((2, 1), dim=2)
+    query, key = rotate(turning, angles).unbind(2)
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value.squeeze(2)))
     mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
     return mixed.transpose(1, 2).flatten(2)
 
@@ -195,8 +201,8 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     On the CPU logits are made, used and dropped a few rows at a time, with their gradient: with a
     vocabulary thirty times the width they would otherwise be most of a step's memory traffic.
     """
-    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
-        return cast(Tensor, _ChunkedCrossEntropy.apply(x, weight, targets))
+    if is_eager_cpu(x):
+        return cast(Tensor, ChunkedCrossEntropy.apply(x, weight, targets))
     return F.cross_entropy(F.linear(x, weight).float(), targets)
 
 
@@ -204,30 +210,6 @@ def token_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """(rows,) cross-entropies in nats, fp32, of (rows, h) inputs; some rows of logits at a time."""
     losses = [
         F.cross_entropy(F.linear(rows, weight).float(), wanted, reduction="none")
-        for rows, wanted in zip(x.split(16 * CHUNK), targets.split(16 * CHUNK), strict=True)
+        for rows, wanted in zip(x.split(EVALUATED_ROWS), targets.split(EVALUATED_ROWS), strict=True)
     ]
     return torch.cat(losses)
-
-
-class _ChunkedCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        total = x.new_zeros((), dtype=torch.float64)
-        grad_x, grad_weight = torch.empty_like(x), torch.zeros_like(weight)
-        for low in range(0, x.shape[0], CHUNK):
-            rows, wanted = x[low : low + CHUNK], targets[low : low + CHUNK, None]
-            logits = rows @ weight.t()
-            normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
-            total += (normaliser - logits.gather(1, wanted)).sum()
-            error = logits.sub_(normaliser).exp_()  # softmax less the one-hot targets
-            error.scatter_add_(1, wanted, error.new_full((), -1.0).expand(wanted.shape))
-            error /= x.shape[0]
-            torch.mm(error, weight, out=grad_x[low : low + CHUNK])
-            grad_weight.addmm_(error.t(), rows)
-        ctx.save_for_backward(grad_x, grad_weight)
-        return (total / x.shape[0]).float()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        grad_x, grad_weight = ctx.saved_tensors
-        return grad_x * grads[0], grad_weight * grads[0], None
