@@ -61,7 +61,6 @@ class Engine(ABC):
     ----------
     slots : int or None
         Jobs handed out at once; None: all.
-    watch : Watch
     crashes_allowed : int
         A run whose worker died (a crash, killed for memory, a lost machine) starts again from its
         checkpoint so many times; then it is recorded as failed.
@@ -69,10 +68,8 @@ class Engine(ABC):
 
     tick_seconds = TICK
 
-    def __init__(
-        self, slots: int | None, watch: Watch, crashes_allowed: int = CRASHES_ALLOWED
-    ) -> None:
-        self.slots, self.watch, self.crashes_allowed = slots, watch, crashes_allowed
+    def __init__(self, slots: int | None, crashes_allowed: int = CRASHES_ALLOWED) -> None:
+        self.slots, self.crashes_allowed = slots, crashes_allowed
         self._waiting: list[Entry] = []
         self._flying: dict[str, tuple[Entry, Any]] = {}
 
@@ -88,14 +85,15 @@ class Engine(ABC):
     def _cancel(self, handles: Sequence[Any]) -> None:
         """Have the jobs write their checkpoints and end, and wait for that."""
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs; every one has a record when this returns.
+    def run(self, jobs: Sequence[Job], watch: Watch) -> None:
+        """Do all jobs, telling the watch; every one has a record when this returns.
 
         Raises
         ------
         KeyboardInterrupt
             It was stopped; the workers have written their checkpoints and ended.
         """
+        self.watch = watch
         ordered = sorted(jobs, key=lambda job: job.cost, reverse=True)
         self._waiting = [Entry(job) for job in ordered]
         try:

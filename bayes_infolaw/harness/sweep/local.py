@@ -1,7 +1,7 @@
 """The local engine: one process a slot on this machine."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bayes_infolaw.errors import InputError
@@ -9,7 +9,6 @@ from bayes_infolaw.harness.sweep.engine import (
     CRASHES_ALLOWED,
     Engine,
     Outcome,
-    Watch,
     outcome_of,
     stop_workers,
 )
@@ -26,7 +25,6 @@ class LocalEngine(Engine):
     ----------
     slots : int
         Runs at once.
-    watch : Watch
     gpus : sequence of str
         Devices dealt out to the slots in turn; empty: what the run's settings say.
     crashes_allowed : int
@@ -36,11 +34,10 @@ class LocalEngine(Engine):
     def __init__(
         self,
         slots: int,
-        watch: Watch,
         gpus: Sequence[str] = (),
         crashes_allowed: int = CRASHES_ALLOWED,
     ) -> None:
-        super().__init__(slots, watch, crashes_allowed)
+        super().__init__(slots, crashes_allowed)
         self._free, self._gpus = list(range(slots)), list(gpus)
 
     def _submit(self, jobs: Sequence[Job]) -> list[Any]:
@@ -62,15 +59,15 @@ class LocalEngine(Engine):
         stop_workers([process for _, process in handles])
 
 
-def visible_gpus(jobs: Sequence[Job]) -> list[str]:
-    """Devices to deal out where the jobs want CUDA.
+def visible_gpus(wanted: Collection[str]) -> list[str]:
+    """GPUs to deal out where the runs want "cuda" as such (not "cuda:1").
 
     Raises
     ------
     InputError
         They do, and no device is visible.
     """
-    if not any(job.settings.get("device") == "cuda" for job in jobs):
+    if "cuda" not in wanted:
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:

@@ -36,7 +36,6 @@ class RayEngine(Engine):
     ----------
     slots : int or None
         Tasks in flight; None: as many as the cluster has room for.
-    watch : Watch
     address : str, optional
         A running cluster; None: one on this machine.
     options : mapping, optional
@@ -50,16 +49,15 @@ class RayEngine(Engine):
     def __init__(
         self,
         slots: int | None,
-        watch: Watch,
         address: str | None = None,
         options: Mapping[str, Any] | None = None,
         crashes_allowed: int = CRASHES_ALLOWED,
     ) -> None:
-        super().__init__(slots, watch, crashes_allowed)
+        super().__init__(slots, crashes_allowed)
         self._address, self._options = address, dict(options or {})
         self._ray = require("ray")
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[Job], watch: Watch) -> None:
         """As `Engine`; connects to the cluster, and leaves it at the end."""
         ours = not self._ray.is_initialized()
         if ours:
@@ -70,7 +68,7 @@ class RayEngine(Engine):
                 **({} if self._address else {"include_dashboard": False}),
             )
         try:
-            super().run(jobs)
+            super().run(jobs, watch)
         finally:
             if ours:
                 self._ray.shutdown()

@@ -119,15 +119,15 @@ def run_sweep(sweep: Sweep, how: How, watcher: Watcher) -> Summary:
     runs, folder = _with_threads(sweep.runs, how.threads), sweep.folder
     _require_libraries(how)
     check_records(folder, runs, sweep.corpus, how.retry_failed)
+    engine = _engine(sweep, how, runs)
     folder.prepare()
     write_study(folder, sweep.corpus, sweep.file.study)
     retried = set_aside_failed(folder, runs) if how.retry_failed else []
     jobs = [_job(run, sweep, how) for run in missing_runs(folder, runs)]
-    slots = how.slots or _default_slots(jobs)
-    said: dict[str, Any] = {"engine": how.engine, "slots": slots, "retried": retried}
+    said: dict[str, Any] = {"engine": how.engine, "slots": engine.slots, "retried": retried}
     said |= {"runs": len(runs), "missing": len(jobs)}
     write_provenance(folder, sweep.plan_file, sweep.file.path, sweep.corpus, said)
-    stopped = not _carry_out(sweep, how, jobs, slots, watcher)
+    stopped = not _carry_out(sweep, engine, jobs, watcher)
     return _summary(folder, runs, stopped)
 
 
@@ -157,20 +157,19 @@ def _job(run: RunSettings, sweep: Sweep, how: How) -> Job:
     )
 
 
-def _default_slots(jobs: Sequence[Job]) -> int:
+def _default_slots(runs: Sequence[RunSettings]) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // max([job.threads for job in jobs], default=1))
+    return max(1, (cores or 1) // max(run.threads for run in runs))
 
 
-def _carry_out(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watcher: Watcher) -> bool:
+def _carry_out(sweep: Sweep, engine: Engine, jobs: Sequence[Job], watcher: Watcher) -> bool:
     """Whether all jobs have their records; False where it was stopped."""
     if not jobs:
         write_table(sweep.folder)
         return True
     try:
-        with terminable(), watcher(sweep, jobs, slots) as watch:
-            publishing = Publishing(sweep.folder, watch)
-            _engine(sweep, how, jobs, slots, publishing).run(jobs)
+        with terminable(), watcher(sweep, jobs, engine.slots or len(jobs)) as watch:
+            engine.run(jobs, Publishing(sweep.folder, watch))
     except KeyboardInterrupt:
         return False
     finally:
@@ -178,17 +177,18 @@ def _carry_out(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watcher:
     return True
 
 
-def _engine(sweep: Sweep, how: How, jobs: Sequence[Job], slots: int, watch: Watch) -> Engine:
+def _engine(sweep: Sweep, how: How, runs: Sequence[RunSettings]) -> Engine:
     if how.engine == "ray":
         from bayes_infolaw.harness.sweep.ray_engine import RayEngine
 
-        return RayEngine(how.slots, watch, how.ray_address, sweep.file.ray)
+        return RayEngine(how.slots, how.ray_address, sweep.file.ray)
     if how.engine == "slurm":
         from bayes_infolaw.harness.sweep.slurm import SlurmEngine
 
         folder = sweep.folder.work("slurm")
-        return SlurmEngine(how.slots, watch, folder, how.slurm_cluster, sweep.file.slurm)
-    return LocalEngine(slots, watch, visible_gpus(jobs))
+        return SlurmEngine(how.slots, folder, how.slurm_cluster, sweep.file.slurm)
+    slots = how.slots or _default_slots(runs)
+    return LocalEngine(slots, visible_gpus({run.device for run in runs}))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from bayes_infolaw.harness.sweep.engine import (
     TICK,
     Engine,
     Outcome,
-    Watch,
     has_record,
     outcome_of,
     stop_workers,
@@ -67,7 +66,6 @@ class SlurmEngine(Engine):
     ----------
     slots : int or None
         Jobs of the array at once; None: as many as Slurm has room for.
-    watch : Watch
     folder : Path
         For submitit's files.
     cluster : {"slurm", "local"}
@@ -88,14 +86,13 @@ class SlurmEngine(Engine):
     def __init__(
         self,
         slots: int | None,
-        watch: Watch,
         folder: Path,
         cluster: str = "slurm",
         options: Mapping[str, Any] | None = None,
         crashes_allowed: int = CRASHES_ALLOWED,
     ) -> None:
         # The array itself bounds how many run at once; submitit's local jobs know no such bound.
-        super().__init__(slots if cluster == "local" else None, watch, crashes_allowed)
+        super().__init__(slots if cluster == "local" else None, crashes_allowed)
         if cluster not in CLUSTERS:
             rule = f"must be one of {', '.join(CLUSTERS)}"
             raise InputError(f"--slurm-cluster: {rule}, got {cluster!r}")
@@ -130,7 +127,8 @@ class SlurmEngine(Engine):
         return [handles[job.run] for job in jobs]
 
     def _outcome(self, handle: Any, job: Job) -> Outcome | None:
-        if has_record(job):
+        # Slurm says late that a job is done; a process of this machine must be waited for.
+        if has_record(job) and (self._cluster == "slurm" or handle.done()):
             return Outcome(DONE)
         if not handle.done():
             return None

@@ -101,3 +101,11 @@ def swept(fake_path, corpus_folder, tmp_path):
 def state_of(out: Path, run: str) -> dict:
     """What the fake trainer left of a run."""
     return json.loads((out / "work" / run / "state.json").read_text())
+
+
+def step_of(out: Path, run: str) -> int:
+    """The step that a run has reached, 0 before it began."""
+    try:
+        return int(state_of(out, run).get("step", 0))
+    except (OSError, ValueError):
+        return 0

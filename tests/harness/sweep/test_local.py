@@ -17,7 +17,7 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.record import read_record
 from bayes_infolaw.tables import read_runs
 
-from .conftest import FAKE, state_of
+from .conftest import FAKE, state_of, step_of
 
 pytestmark = pytest.mark.train
 
@@ -44,13 +44,6 @@ def wait_for(condition, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
-
-
-def step_of(out: Path, run: str) -> int:
-    try:
-        return int(state_of(out, run).get("step", 0))
-    except (OSError, ValueError):
-        return 0
 
 
 def test_a_sweep_gives_records_a_table_and_a_study_that_fit_reads(swept, plan_file, tmp_path):
