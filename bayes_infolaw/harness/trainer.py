@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.batches import batches
 from bayes_infolaw.harness.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from bayes_infolaw.harness.evaluate import (
@@ -28,14 +27,18 @@ from bayes_infolaw.harness.optimiser import make_optimiser, set_learning_rate
 from bayes_infolaw.harness.progress import Progress
 from bayes_infolaw.harness.record import RunRecord
 from bayes_infolaw.harness.settings import RunSettings
+from bayes_infolaw.harness.start import (
+    as_checkpointed,
+    compiling_explained,
+    evaluated_steps,
+    final_sets,
+    require_fit,
+)
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.strategy import SingleProcess
 from bayes_infolaw.harness.transformer import Transformer
 
 __all__ = ["train_run"]
-
-# What may differ in how a run is carried out, but moves the last bits of its losses.
-KEPT_ON_RESUME = ("threads", "micro_batch", "compile")
 
 
 def train_run(
@@ -83,7 +86,8 @@ def train_run(
     run = _Run(settings, corpus, work, strategy or SingleProcess())
     log = RunLog(work, run.progress.step, tensorboard) if run.strategy.is_main else None
     try:
-        run.train(Meter(run.settings, run.progress, log, progress, run.strategy.world))
+        with compiling_explained(run.settings.compile):
+            run.train(Meter(run.settings, run.progress, log, progress, run.strategy.world))
     finally:
         if log:
             log.close()
@@ -97,13 +101,13 @@ class _Run:
         self, settings: RunSettings, corpus: Corpus, work: Path, strategy: SingleProcess
     ) -> None:
         found = latest_checkpoint(work)
-        settings = _as_checkpointed(settings, found)
-        _require_fit(settings, corpus)
+        settings = as_checkpointed(settings, found)
+        require_fit(settings, corpus)
         torch.set_num_threads(settings.threads)
         self.settings, self.corpus, self.work, self.strategy = settings, corpus, work, strategy
         self.budget, self.device = settings.budget, torch.device(settings.device)
         self.packed = pack(corpus, settings.packing)
-        self.final_sets = _final_sets(settings, corpus)
+        self.final_sets = final_sets(settings, corpus)
         self.sets = evaluation_sets(corpus, settings.shape.seq_len, settings.eval_tokens)
         model = Transformer(settings.shape).to(self.device)
         model.initialise(settings.seed)
@@ -132,7 +136,7 @@ class _Run:
 
     def train(self, meter: Meter) -> None:
         """Take the steps that are left; evaluate and save on the way and at the end."""
-        evaluated, saved = _evaluated_steps(self.settings), time.monotonic()
+        evaluated, saved = evaluated_steps(self.settings), time.monotonic()
         rows = (self._rows(step) for step in range(self.progress.step, self.budget.steps))
         meter.start()
         for batch in batches(self.packed, rows, self.device):
@@ -245,39 +249,6 @@ class _Run:
             "batch_sequences": self.budget.batch_sequences,
             "learning_rate": self.budget.learning_rate,
         }
-
-
-def _final_sets(settings: RunSettings, corpus: Corpus) -> dict[str, EvaluationSet]:
-    sets = evaluation_sets(corpus, settings.shape.seq_len, settings.final_eval_tokens)
-    if not sets:
-        raise InputError("corpus: must have an evaluation set, got none")
-    for name, found in sets.items():
-        if len(found.documents) < 2:
-            rule = "must have at least 2 documents for a standard error"
-            raise InputError(f"evaluation set {name!r}: {rule}, got {len(found.documents)}")
-    return sets
-
-
-def _evaluated_steps(settings: RunSettings) -> set[int]:
-    """Steps after which the loss on the way is taken; the end has its own evaluation."""
-    every, steps = settings.eval_every, settings.budget.steps
-    wanted = {round(k * every * steps) for k in range(1, int(1 / every) + 1)}
-    return {step for step in wanted if 0 < step < steps}
-
-
-def _as_checkpointed(settings: RunSettings, found: Checkpoint | None) -> RunSettings:
-    """How the run is carried out, where that moves its last bits, stays as it began."""
-    if found is None:
-        return settings
-    return replace(settings, **{name: found.progress["settings"][name] for name in KEPT_ON_RESUME})
-
-
-def _require_fit(settings: RunSettings, corpus: Corpus) -> None:
-    if settings.shape.vocab_size < corpus.vocab_size:
-        rule = f"must be at least the corpus's {corpus.vocab_size}"
-        raise InputError(f"vocab_size: {rule}, got {settings.shape.vocab_size}")
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device: must be one that torch sees, got {settings.device!r}")
 
 
 def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
