@@ -37,6 +37,8 @@ class Meter:
         Gets a line every ``log_seconds``.
     watch : Watcher, optional
         Told at every look.
+    processes : int
+        That share the work, each with a device of its own.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Meter:
         progress: Progress,
         log: RunLog | None = None,
         watch: Watcher | None = None,
+        processes: int = 1,
     ) -> None:
         self._settings, self._budget = settings, settings.budget
         self._progress, self._log, self._watch = progress, log, watch
         self._every = 1 if settings.device == "cpu" else GPU_STEPS
         self._flops = model_flops(settings.shape)
-        self._peak = peak_flops(device_name(settings.device), settings.precision)
+        peak = peak_flops(device_name(settings.device), settings.precision)
+        self._peak = peak * processes if peak else None
         self._pending: list[Tensor] = []
         self._rate = 0.0
         self._since_line: list[float] = []
@@ -130,7 +134,7 @@ class Meter:
         )
 
     def mfu(self, tokens_per_second: float) -> float | None:
-        """Part of the device's peak that the model's FLOP amount to; None where it is unknown."""
+        """Part of the devices' peak that the model's FLOP amount to; None where it is unknown."""
         return self._flops * tokens_per_second / self._peak if self._peak else None
 
 
