@@ -7,7 +7,8 @@ import numpy as np
 
 __all__ = ["Border", "assign", "find_borders"]
 
-DIGITS, DIGIT_BITS = 4, 16
+DIGITS, DIGIT_BITS = 8, 8
+BASE = 2**DIGIT_BITS
 Scored = tuple[int, np.ndarray, np.ndarray]  # first number, (n,) scores, (n,) bytes
 
 
@@ -30,7 +31,7 @@ class Border:
 def find_borders(
     stream: Callable[[], Iterable[Scored]], percentiles: Sequence[float]
 ) -> list[Border]:
-    """Find the borders between buckets by radix selection: five passes, no sorting.
+    """Find the borders between buckets by radix selection: ten passes, no sorting.
 
     Parameters
     ----------
@@ -46,9 +47,12 @@ def find_borders(
     """
     total = sum(int(n_bytes.sum()) for _, _, n_bytes in stream())
     cuts = [_Cut(total * cut / 100) for cut in percentiles[1:-1]]
+    if not cuts:
+        return []
     for digit in range(DIGITS):
         _narrow(cuts, digit, stream)
-    return [_settle(cut, stream) for cut in cuts]
+    _settle(cuts, stream)
+    return [Border(cut.prefix, cut.last) for cut in cuts]
 
 
 def assign(first: int, scores: np.ndarray, borders: Sequence[Border]) -> np.ndarray:
@@ -68,6 +72,7 @@ class _Cut:
         self.position = position  # bytes before the cut
         self.prefix = 0
         self.before = 0  # bytes with smaller keys than the prefix
+        self.last = -1  # number of the last document of this key before the cut
 
 
 def _keys(scores: np.ndarray) -> np.ndarray:
@@ -82,30 +87,29 @@ def _keys(scores: np.ndarray) -> np.ndarray:
 def _narrow(cuts: Sequence[_Cut], digit: int, stream: Callable[[], Iterable[Scored]]) -> None:
     """Find one more digit of the key at each cut."""
     shift = np.uint64(64 - DIGIT_BITS * (digit + 1))
-    masses = {cut.prefix: np.zeros(2**DIGIT_BITS, dtype=np.int64) for cut in cuts}
+    prefixes = np.unique(np.array([cut.prefix for cut in cuts], dtype=np.uint64))
+    masses = np.zeros((len(prefixes), BASE), dtype=np.int64)
     for _, scores, n_bytes in stream():
         places = _keys(scores) >> shift
-        prefixes = places >> np.uint64(DIGIT_BITS)
-        for prefix, mass in masses.items():
-            own = prefixes == np.uint64(prefix)
-            at = (places[own] & np.uint64(2**DIGIT_BITS - 1)).astype(np.int64)
-            np.add.at(mass, at, n_bytes[own])
+        above = places // np.uint64(BASE)
+        row = np.minimum(np.searchsorted(prefixes, above), len(prefixes) - 1)
+        own = prefixes[row] == above
+        np.add.at(masses, (row[own], (places[own] % np.uint64(BASE)).astype(int)), n_bytes[own])
     for cut in cuts:
-        ends = cut.before + np.cumsum(masses[cut.prefix])
-        at = min(int(np.searchsorted(ends, cut.position, side="right")), len(ends) - 1)
-        cut.before = int(ends[at] - masses[cut.prefix][at])
-        cut.prefix = (cut.prefix << DIGIT_BITS) | at
+        mass = masses[np.searchsorted(prefixes, np.uint64(cut.prefix))]
+        ends = cut.before + np.cumsum(mass)
+        at = min(int(np.searchsorted(ends, cut.position, side="right")), BASE - 1)
+        cut.before = int(ends[at] - mass[at])
+        cut.prefix = cut.prefix * BASE + at
 
 
-def _settle(cut: _Cut, stream: Callable[[], Iterable[Scored]]) -> Border:
-    """Among documents of equal score, find the last whose middle byte lies before the cut."""
-    before, last = cut.before, -1
+def _settle(cuts: Sequence[_Cut], stream: Callable[[], Iterable[Scored]]) -> None:
+    """Among documents of equal score, find the last whose middle byte lies before each cut."""
     for first, scores, n_bytes in stream():
-        ties = np.flatnonzero(_keys(scores) == np.uint64(cut.prefix))
-        ends = before + np.cumsum(n_bytes[ties])
-        inside = ties[ends - n_bytes[ties] / 2 < cut.position]
-        if len(inside):
-            last = first + int(inside[-1])
-        if len(ends):
-            before = int(ends[-1])
-    return Border(cut.prefix, last)
+        keys = _keys(scores)
+        for cut in cuts:
+            ties = np.flatnonzero(keys == np.uint64(cut.prefix))
+            ends = cut.before + np.cumsum(n_bytes[ties])
+            inside = ties[ends - n_bytes[ties] / 2 < cut.position]
+            cut.last = first + int(inside[-1]) if len(inside) else cut.last
+            cut.before = int(ends[-1]) if len(ends) else cut.before

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus import bucketing, clusters, duplicates, scoring, tokens
 from bayes_infolaw.harness.corpus.chunks import EVALUATION, REFERENCE, TRAIN
-from bayes_infolaw.harness.corpus.engine import open_engine
+from bayes_infolaw.harness.corpus.engine import check_engine, open_engine
 from bayes_infolaw.harness.corpus.ingest import ROLE_NAMES, Source, check_sources, ingest
 from bayes_infolaw.harness.corpus.inputs import list_parts
 from bayes_infolaw.harness.corpus.manifest import assemble
@@ -67,7 +67,7 @@ class Where(NamedTuple):
     Attributes
     ----------
     engine : str
-        "local" or "ray".
+        "local", "ray" or "inline" (no further process).
     workers : int
         Processes.
     address : str, optional
@@ -111,6 +111,7 @@ def build_corpus(
         Bad input, or a folder that is something else than this build.
     """
     out, sources = Path(out), inputs.sources()
+    check_engine(where.engine, where.workers)
     settings = _with_tokenizer(settings, inputs.tokenizer)
     _open_folder(out, _request(settings, sources))
     if (out / MANIFEST).is_file():

@@ -6,7 +6,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.requires import require
 
-__all__ = ["Engine", "open_engine"]
+__all__ = ["Engine", "check_engine", "open_engine"]
 
-ENGINES = ("local", "ray")
+ENGINES = ("local", "ray", "inline")
 Task = Callable[[], Any]
 
 
@@ -28,6 +28,14 @@ class Engine(Protocol):
         ...
 
 
+def check_engine(name: str, workers: int) -> None:
+    """Raise InputError unless there is such an engine: before anything is written."""
+    if name not in ENGINES:
+        raise InputError(f"engine: must be one of {', '.join(ENGINES)}, got {name!r}")
+    if workers < 1:
+        raise InputError(f"workers: must be at least 1, got {workers}")
+
+
 @contextmanager
 def open_engine(name: str, workers: int, address: str | None = None) -> Iterator[Engine]:
     """An engine that is closed afterwards.
@@ -35,27 +43,24 @@ def open_engine(name: str, workers: int, address: str | None = None) -> Iterator
     Parameters
     ----------
     name : str
-        "local" or "ray".
+        "local": processes of this machine; "ray": Ray Data; "inline": this process, one by one.
     workers : int
-        Processes; one works in the caller's.
+        Processes.
     address : str, optional
         A running Ray cluster that sees the same files; else one is started here.
     """
-    if workers < 1:
-        raise InputError(f"workers: must be at least 1, got {workers}")
+    check_engine(name, workers)
     if name == "ray":
         yield from _ray(workers, address)
-    elif name == "local" and workers == 1:
-        yield _Here()
-    elif name == "local":
+    elif name == "inline":
+        yield _Inline()
+    else:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, _begin_worker, (os.getpid(),)) as pool:
             yield _Processes(pool)
-    else:
-        raise InputError(f"engine: must be one of {', '.join(ENGINES)}, got {name!r}")
 
 
-class _Here:
+class _Inline:
     def run(self, tasks: Sequence[Task]) -> Iterator[None]:
         for task in tasks:
             yield task()
@@ -66,8 +71,9 @@ class _Processes:
         self._pool = pool
 
     def run(self, tasks: Sequence[Task]) -> Iterator[None]:
+        futures: list[Future[Any]] = []
         try:
-            futures = [self._pool.submit(task) for task in tasks]
+            futures += [self._pool.submit(task) for task in tasks]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
@@ -117,10 +123,15 @@ class _Ray:
             rows = self._data.from_items(
                 [{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks)
             )
-            for _ in rows.map(_run_row).iter_rows():
+            for row in rows.map(_run_row).iter_rows():
+                if row["bad_input"]:
+                    raise InputError(row["bad_input"])
                 yield None
 
 
 def _run_row(row: dict[str, Any]) -> dict[str, Any]:
-    pickle.loads(row["task"])()
-    return {"done": True}
+    try:
+        pickle.loads(row["task"])()
+    except InputError as error:  # Ray would wrap it in a traceback of its own
+        return {"bad_input": str(error)}
+    return {"bad_input": ""}

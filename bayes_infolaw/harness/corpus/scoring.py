@@ -72,9 +72,11 @@ def score(work: Work, item: tuple[Chunk, tuple[str, ...]]) -> dict[str, Any]:
     """Save raw scores (documents kept, scorers): from score columns, or by the trained scorers."""
     chunk, columns = item
     kept = work.array("fates", chunk) == KEPT
-    if columns:
+    if columns and kept.any():  # the evaluation sets have no scores
         values = read_column(work.documents(chunk), *(SCORE + name for name in columns))
         raw = np.stack(values, axis=1)[kept]
+    elif columns:
+        raw = np.empty((0, len(columns)))
     else:
         raw = _trained_scores(work, chunk, kept)
     work.save("scores", chunk, raw)

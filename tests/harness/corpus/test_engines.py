@@ -1,0 +1,121 @@
+"""Ray Data, kills and memory: the same bytes whatever happens, in the same memory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.corpus.build import Where
+
+from ..generated import generate_documents
+from .conftest import write
+from .test_build import files
+
+pytestmark = [pytest.mark.train, pytest.mark.slow]
+
+SMALL = ["--vocab-size", "300", "--tokenizer-sample-mb", "1", "--chunk-mb", "1"]
+COMMAND = [sys.executable, "-m", "bayes_infolaw", "corpus", "build"]
+
+
+def command(inputs, out, *more):
+    heldout = [f"--heldout={name}={path}" for name, paths in inputs.heldout for path in paths]
+    fixed = ["--reference-source", "primer", "--json", *SMALL]
+    return [*COMMAND, *inputs.documents, *heldout, *fixed, "--out", str(out), *more]
+
+
+def start(arguments):
+    code = "from bayes_infolaw.cli import main; main()"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments[3:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def finish(arguments):
+    process = start(arguments)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_ray_data_changes_nothing(built, build, inputs, tmp_path):
+    build(tmp_path / "ray", inputs, where=Where("ray", 2))
+    assert files(tmp_path / "ray") == files(built[0])
+    with pytest.raises(InputError, match="'bible' does not"):
+        build(tmp_path / "a", inputs, where=Where("ray", 2), reference_sources=("bible",))
+    absent = write(tmp_path / "bad.parquet", [{"body": "no text here"}])
+    with pytest.raises(InputError, match="column 'text' must exist"):
+        build(tmp_path / "b", type(inputs)((absent,)), where=Where("ray", 2))
+
+
+def test_a_killed_build_goes_on_and_leaves_no_process(inputs, tmp_path):
+    whole = finish(command(inputs, tmp_path / "whole", "--workers", "2"))
+    arguments = command(inputs, tmp_path / "killed", "--workers", "2")
+    for _ in range(20):
+        process = start(arguments)
+        n_before = len(markers(tmp_path / "killed"))
+        while process.poll() is None and len(markers(tmp_path / "killed")) <= n_before + 3:
+            time.sleep(0.01)
+        if process.poll() is not None:
+            break
+        workers = children(process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        wait_until(lambda pids=workers: not [pid for pid in pids if alive(pid)])
+    assert finish(arguments)["hash"] == whole["hash"]
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def markers(folder):
+    return list((folder / ".build" / "done").glob("*.json"))
+
+
+def children(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(text) for text in found.stdout.split()]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(fine, seconds=20):
+    end = time.monotonic() + seconds
+    while not fine():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path):
+    """Twenty times the corpus, the same peak in the main process and in a worker."""
+    held_out = [{**row, "source": "library"} for row in generate_documents(40, 2, "clean")]
+    test = write(tmp_path / "test.parquet", held_out)
+    names = [
+        write(tmp_path / f"{i:02d}.parquet", generate_documents(1000, 100 + i)) for i in range(20)
+    ]
+    options = ["--heldout", test, "--reference-source", "primer", "--workers", "2", *SMALL]
+    peaks = []
+    for n in (1, 20):
+        out = ["--out", str(tmp_path / f"out{n}"), "--json"]
+        found = finish([*COMMAND, *names[:n], *options, *out])
+        peaks.append(found["peak_memory_mb"])
+        print(f"{n:2d} x the corpus: peak MiB {peaks[-1]}, {found['seconds']:.0f} s")  # noqa: T201
+    for process in ("main", "worker"):
+        assert peaks[1][process] < 1.1 * peaks[0][process]
