@@ -2,6 +2,7 @@
 
 from bayes_infolaw.harness.quality.agreement import agreement as agreement
 from bayes_infolaw.harness.quality.agreement import assign_buckets as assign_buckets
+from bayes_infolaw.harness.quality.bucket_check import bucket_perplexities as bucket_perplexities
 from bayes_infolaw.harness.quality.columns import read_score as read_score
 from bayes_infolaw.harness.quality.columns import score_columns as score_columns
 from bayes_infolaw.harness.quality.normalise import Normaliser as Normaliser

@@ -1,14 +1,14 @@
-"""Documents -> equal chunks, their folds, and samples of them that no order changes."""
+"""Documents -> equal chunks, and samples of them that no order changes."""
 
-import hashlib
 import heapq
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from bayes_infolaw.harness.quality.folds import draw, fold_of
 from bayes_infolaw.harness.quality.settings import QualitySettings
 
-__all__ = ["chunks_of", "fold_of", "sample_chunks"]
+__all__ = ["chunks_of", "sample_chunks"]
 
 
 def chunks_of(text: str, size: int, most: int) -> list[str]:
@@ -39,11 +39,6 @@ def chunks_of(text: str, size: int, most: int) -> list[str]:
     return [text[edges[i] : edges[i + 1]] for i in kept]
 
 
-def fold_of(text: str, settings: QualitySettings) -> int:
-    """The fold of a document, drawn from its text: the same in every process and every order."""
-    return _draw(text, settings.seed) % settings.folds
-
-
 def sample_chunks(
     texts: Iterable[str], most: int, settings: QualitySettings
 ) -> tuple[list[str], np.ndarray]:
@@ -59,24 +54,18 @@ def sample_chunks(
         Fold of the document that each chunk comes from.
     """
     kept: list[tuple[int, str, int]] = []
-    for draw, chunk, fold in _draws(texts, settings):
+    for number, chunk, fold in _draws(texts, settings):
         if len(kept) < most:
-            heapq.heappush(kept, (-draw, chunk, fold))
-        elif -draw > kept[0][0]:
-            heapq.heapreplace(kept, (-draw, chunk, fold))
+            heapq.heappush(kept, (-number, chunk, fold))
+        elif -number > kept[0][0]:
+            heapq.heapreplace(kept, (-number, chunk, fold))
     kept.sort(reverse=True)
     return [chunk for _, chunk, _ in kept], np.array([fold for *_, fold in kept], dtype=int)
 
 
 def _draws(texts: Iterable[str], settings: QualitySettings) -> Iterator[tuple[int, str, int]]:
     for text in texts:
-        fold = fold_of(text, settings)
+        fold = fold_of(text, settings.folds, settings.seed)
         for chunk in chunks_of(text, settings.chunk_characters, settings.chunks_per_document):
             # Another salt than the folds': else a thinned sample would have uneven folds.
-            yield _draw(chunk, settings.seed + 1), chunk, fold
-
-
-def _draw(text: str, seed: int) -> int:
-    content = text.encode("utf-8", "surrogatepass")
-    salt = seed.to_bytes(8, "little")
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8, salt=salt).digest(), "little")
+            yield draw(chunk, settings.seed + 1), chunk, fold

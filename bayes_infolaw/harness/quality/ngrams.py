@@ -1,4 +1,4 @@
-"""Chunks of text -> log-odds of a linear classifier of hashed word uni- and bigrams."""
+"""Chunks of text -> score of a linear classifier of hashed word uni- and bigrams."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_infolaw.harness.quality.folds import held_out_scale
 from bayes_infolaw.harness.quality.settings import QualitySettings
 from bayes_infolaw.harness.requires import require
 
@@ -31,8 +32,8 @@ class NgramClassifier:
     weights: np.ndarray
     intercepts: np.ndarray
 
-    def log_odds(self, chunks: Sequence[str]) -> np.ndarray:
-        """Log-odds of each chunk under each fold's model, shape (chunks, folds)."""
+    def scores(self, chunks: Sequence[str]) -> np.ndarray:
+        """Score of each chunk under each fold's model, shape (chunks, folds)."""
         counts = _vectoriser(self.weights.shape[1]).transform(chunks)
         return np.asarray(counts @ self.weights.T, dtype=float) + self.intercepts
 
@@ -63,9 +64,11 @@ def fit_ngrams(
         _fit(counts[folds != f], is_reference[folds != f], settings.l2)
         for f in range(settings.folds)
     ]
+    weights = np.array([model.coef_[0] for model in models])
+    intercepts = np.array([model.intercept_[0] for model in models])
+    mean, sd = held_out_scale(counts @ weights.T + intercepts, is_reference, folds)
     return NgramClassifier(
-        weights=np.array([model.coef_[0] for model in models], dtype=np.float32),
-        intercepts=np.array([model.intercept_[0] for model in models]),
+        weights=(weights / sd[:, None]).astype(np.float32), intercepts=(intercepts - mean) / sd
     )
 
 

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.quality.additive import StatisticsClassifier, fit_statistics
-from bayes_infolaw.harness.quality.chunks import chunks_of, fold_of, sample_chunks
+from bayes_infolaw.harness.quality.chunks import chunks_of, sample_chunks
+from bayes_infolaw.harness.quality.faults import FaultModel, fit_faults
+from bayes_infolaw.harness.quality.folds import fold_of
 from bayes_infolaw.harness.quality.ngrams import NgramClassifier, fit_ngrams
 from bayes_infolaw.harness.quality.settings import QualitySettings
 from bayes_infolaw.threads import one_blas_thread
@@ -30,12 +31,12 @@ class Scorers:
     ----------
     settings : QualitySettings
     ngrams : NgramClassifier
-    statistics : StatisticsClassifier
+    statistics : FaultModel
     """
 
     settings: QualitySettings
     ngrams: NgramClassifier
-    statistics: StatisticsClassifier
+    statistics: FaultModel
     names: ClassVar[tuple[str, ...]] = ("ngrams", "statistics")
 
     def save(self, folder: str | Path) -> None:
@@ -65,7 +66,7 @@ class Scorers:
         return cls(
             settings=QualitySettings.from_dict(written["settings"]),
             ngrams=NgramClassifier.from_arrays(_arrays(folder / "ngrams.npz")),
-            statistics=StatisticsClassifier.from_arrays(_arrays(folder / "statistics.npz")),
+            statistics=FaultModel.from_arrays(_arrays(folder / "statistics.npz")),
         )
 
 
@@ -101,13 +102,13 @@ def fit_scorers(
     return Scorers(
         settings=settings,
         ngrams=fit_ngrams(good + other, is_reference, folds, settings),
-        statistics=fit_statistics(good + other, is_reference, folds, settings),
+        statistics=fit_faults(good + other, is_reference, folds, settings),
     )
 
 
 @one_blas_thread
 def score_documents(scorers: Scorers, texts: Sequence[str]) -> np.ndarray:
-    """Raw scores: the mean log-odds of a document's chunks, by the models of its fold.
+    """Raw scores: the mean over a document's chunks, by the models of its fold.
 
     Returns
     -------
@@ -124,9 +125,9 @@ def _score_batch(scorers: Scorers, texts: Sequence[str]) -> np.ndarray:
     cut = [chunks_of(t, settings.chunk_characters, settings.chunks_per_document) for t in texts]
     counts = np.array([len(chunks) for chunks in cut])
     chunks = [chunk for document in cut for chunk in document]
-    folds = np.repeat([fold_of(text, settings) for text in texts], counts)
-    columns = [getattr(scorers, name).log_odds(chunks) for name in scorers.names]
-    own = np.stack([log_odds[np.arange(len(folds)), folds] for log_odds in columns], axis=1)
+    folds = np.repeat([fold_of(text, settings.folds, settings.seed) for text in texts], counts)
+    columns = [getattr(scorers, name).scores(chunks) for name in scorers.names]
+    own = np.stack([scores[np.arange(len(folds)), folds] for scores in columns], axis=1)
     starts = np.cumsum(counts) - counts
     return np.add.reduceat(own, starts, axis=0) / counts[:, None]
 

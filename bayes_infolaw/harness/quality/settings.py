@@ -28,9 +28,9 @@ class QualitySettings:
     l2 : float
         Strength of its penalty: C of scikit-learn's `LogisticRegression` is 1 / l2.
     statistics_l2 : float
-        The same for the additive model of the text statistics.
-    n_knots : int
-        Knots of the piecewise linear curve that this model has for each statistic.
+        Strength of the penalty of the text statistics' model.
+    range_tail : float
+        Share of the reference beyond either border of a statistic's range.
     folds : int
         A document is scored by the models that were trained without its fold.
     """
@@ -41,9 +41,9 @@ class QualitySettings:
     chunk_characters: int = 2000
     chunks_per_document: int = 32
     n_features: int = 2**18
-    l2: float = 1.0
+    l2: float = 10.0
     statistics_l2: float = 1.0
-    n_knots: int = 9
+    range_tail: float = 0.05
     folds: int = 4
 
     def __post_init__(self) -> None:
@@ -56,6 +56,8 @@ class QualitySettings:
         for name in ("l2", "statistics_l2"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name}: must be positive, got {getattr(self, name)!r}")
+        if not 0 <= self.range_tail < 0.5:
+            raise InputError(f"range_tail: must be in [0, 0.5), got {self.range_tail!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON types."""
@@ -83,6 +85,5 @@ _LEAST = {
     "chunk_characters": 100,
     "chunks_per_document": 1,
     "n_features": 2,
-    "n_knots": 2,
     "folds": 2,
 }

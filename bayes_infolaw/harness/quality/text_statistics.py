@@ -13,7 +13,7 @@ STATISTICS = (
     "digits",
     "symbols",  # neither letters, digits nor the punctuation of prose
     "capitals",  # share of the letters
-    "foreign",  # letters beyond ASCII
+    "foreign",  # letters of other scripts than the Latin
     "function_words",  # share of the words
     "plain_words",  # lower-case or capitalised, with no digit, _ or inner capital
     "names",  # capitalised words, share of the plain ones
@@ -48,6 +48,7 @@ _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s|$)")
 _ENDED = re.compile(r"[.!?:;][\"'”’)\]]*$")
 _WRAP = re.compile(r"(?<=[^\n]{45})\n(?=[^\W\d_]|[\"“'‘(])")
 _NOT_PROSE = re.compile(r"[^\w\s.,;:!?'\"()’‘“”—–-]|_")
+_LATIN = re.compile(r"[\x00-\u024f]+")
 _WINDOW = 100
 
 
@@ -66,10 +67,10 @@ def _characters(text: str) -> list[float]:
     solid = "".join(text.split())
     letters = sum(map(str.isalpha, solid))
     counts = (letters, sum(map(str.isdigit, solid)), len(_NOT_PROSE.findall(solid)))
-    ascii_letters = sum(map(str.isalpha, solid.encode("ascii", "ignore").decode()))
+    foreign = sum(map(str.isalpha, _LATIN.sub("", solid)))
     capitals = sum(map(str.isupper, solid))
     shares = [_share(count, len(solid)) for count in counts]
-    return [*shares, _share(capitals, letters), _share(letters - ascii_letters, letters)]
+    return [*shares, _share(capitals, letters), _share(foreign, letters)]
 
 
 def _words(text: str, words: list[str]) -> list[float]:
