@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from bayes_infolaw.harness.sweep.run import How, run_sweep
 from ..generated import generate_corpus
 
 FAKE = "fake_trainer:train"
+COMMAND = "import typer; from bayes_infolaw.cli.sweep import sweep; typer.run(sweep)"
 HEADER = "size,recipe,tokens,source_ratio,seed"
 
 
@@ -109,3 +112,17 @@ def step_of(out: Path, run: str) -> int:
         return int(state_of(out, run).get("step", 0))
     except (OSError, ValueError):
         return 0
+
+
+def command(plan: Path, corpus: Path, out: Path, *more: str) -> list[str]:
+    """A sweep by the command line in a process of its own, with the fake trainer."""
+    fixed = ["--corpus", str(corpus), "--out", str(out), "--train", FAKE, "--slots", "2"]
+    return [sys.executable, "-c", COMMAND, str(plan), *fixed, *more]
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    """Wait until the condition holds, or fail."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)

@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -17,13 +15,12 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.record import read_record
 from bayes_infolaw.tables import read_runs
 
-from .conftest import FAKE, state_of, step_of
+from .conftest import command, state_of, step_of, wait_for
 
 pytestmark = pytest.mark.train
 
 HEADER = "run,size,recipe,tokens,source_ratio,seed"
 ROWS = ["small,31k,0,20000,1,0", "large,147k,1,20000,1,0", "half,55k,2,20000,0.5,0"]
-COMMAND = "import typer; from bayes_infolaw.cli.sweep import sweep; typer.run(sweep)"
 
 
 def statuses(out: Path) -> dict[str, str]:
@@ -32,18 +29,6 @@ def statuses(out: Path) -> dict[str, str]:
 
 def hashes(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.json")}
-
-
-def command(plan: Path, corpus: Path, out: Path, *more: str) -> list[str]:
-    fixed = ["--corpus", str(corpus), "--out", str(out), "--train", FAKE, "--slots", "2"]
-    return [sys.executable, "-c", COMMAND, str(plan), *fixed, *more]
-
-
-def wait_for(condition, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_sweep_gives_records_a_table_and_a_study_that_fit_reads(swept, plan_file, tmp_path):
