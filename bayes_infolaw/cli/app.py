@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bayes_infolaw.cli.corpus import corpus_app
 from bayes_infolaw.cli.demo import demo
 from bayes_infolaw.cli.diagnose import diagnose
 from bayes_infolaw.cli.fit import fit
@@ -12,6 +13,8 @@ from bayes_infolaw.cli.models import models
 from bayes_infolaw.cli.predict import predict
 from bayes_infolaw.cli.recommend import recommend
 from bayes_infolaw.cli.simulate import simulate
+from bayes_infolaw.cli.sweep import sweep
+from bayes_infolaw.cli.train import train
 from bayes_infolaw.cli.validate import validate
 
 __all__ = ["app"]
@@ -26,8 +29,9 @@ app = typer.Typer(
     "recipe.\n\nWith --json, stdout is one JSON object and everything else goes to stderr.\n\n"
     "Exit codes: 0 fine; 2 bad input; 3 fit written but not converged; 4 refused.",
 )
-for command in (fit, diagnose, predict, validate, recommend, simulate, models, demo):
+for command in (fit, diagnose, predict, validate, recommend, simulate, models, demo, train, sweep):
     app.command()(command)
+app.add_typer(corpus_app)
 
 
 def _version(wanted: bool) -> None:
