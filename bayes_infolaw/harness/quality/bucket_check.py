@@ -56,10 +56,11 @@ def bucket_perplexities(
     documents = {name: _first(name, texts, heldout_bytes) for name, texts in heldout.items()}
     found = {}
     for bucket, texts in texts_by_bucket.items():
-        train = _joined(_first(bucket, texts, train_bytes))
+        read = _first(bucket, texts, train_bytes)
+        train = _joined(read)
         levels = [_count(keys) for keys in _keys(train, order)]
         found[bucket] = {
-            name: _bits_per_byte(levels, docs, order) | {"train_bytes": float(len(train))}
+            name: _bits_per_byte(levels, docs, order) | {"train_bytes": float(sum(map(len, read)))}
             for name, docs in documents.items()
         }
     return found

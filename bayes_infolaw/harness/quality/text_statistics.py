@@ -42,7 +42,7 @@ _FUNCTION_WORDS = frozenset(
     for word in line.split()
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_PLAIN = re.compile(r"(?<![^\s(\[\"'“‘*_-])[^\W\d_][a-z'’]*(?![\w@/\\=<>|])")
+_PLAIN = re.compile(r"(?<![^\s(\[\"'“‘*])[^\W\d_][a-z'’]*(?![\w@/\\=<>|])")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s|$)")
 _ENDED = re.compile(r"[.!?:;][\"'”’)\]]*$")
