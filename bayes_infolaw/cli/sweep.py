@@ -40,6 +40,9 @@ def sweep(
     threads: Annotated[
         int | None, typer.Option(help="Threads of each run; default: as the plan has it.")
     ] = None,
+    nice: Annotated[
+        int, typer.Option(help="How far the workers stand back for other work: 0 to 19.")
+    ] = 0,
     settings: Annotated[
         str | None,
         typer.Option(
@@ -68,6 +71,9 @@ def sweep(
         str | None,
         typer.Option(metavar="MODULE:FUNCTION", help="Another trainer, called as `train_run` is."),
     ] = None,
+    drop_checkpoints: Annotated[
+        bool, typer.Option("--drop-checkpoints", help="Keep no weights of finished runs.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained, and train nothing.")
     ] = False,
@@ -84,7 +90,17 @@ def sweep(
     from bayes_infolaw.harness.sweep.opening import open_sweep
     from bayes_infolaw.harness.sweep.run import How, run_sweep
 
-    how = How(engine, slots, threads, retry_failed, ray_address, slurm_cluster, train or TRAINER)
+    how = How(
+        engine=engine,
+        slots=slots,
+        threads=threads,
+        nice=nice,
+        drop_checkpoints=drop_checkpoints,
+        retry_failed=retry_failed,
+        ray_address=ray_address,
+        slurm_cluster=slurm_cluster,
+        train=train or TRAINER,
+    )
     opened = open_sweep(plan, corpus, out, settings, match_repetition)
     if dry_run:
         return _dry(opened, how.slots)

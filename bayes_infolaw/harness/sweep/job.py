@@ -35,6 +35,8 @@ class Job:
         FLOP, to start the longest runs first.
     threads : int
         Threads of this run.
+    nice : int
+        How far the worker stands back for other work on its machine, as of ``nice``; 0: not.
     """
 
     run: str
@@ -46,6 +48,7 @@ class Job:
     train: str = TRAINER
     cost: float = 0.0
     threads: int = 1
+    nice: int = 0
 
     def to_json(self) -> str:
         """One line of JSON."""

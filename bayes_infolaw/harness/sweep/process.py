@@ -30,9 +30,11 @@ class WorkerProcess:
 
     Notes
     -----
-    The worker is in a session of its own, so that Ctrl-C reaches the parent alone. Its stdin stays
-    open as long as the parent lives: its end tells the worker to stop even when the parent was
-    killed. What it prints goes to ``worker.log`` in the run's folder.
+    The worker is in a process group of its own, so that Ctrl-C reaches the parent alone; and in a
+    session of its own only where it is to stand back (``nice``), because Linux may share processor
+    time out by sessions. Its stdin stays open as long as the parent lives: its end tells the worker
+    to stop even when the parent was killed. What it prints goes to ``worker.log`` in the run's
+    folder.
     """
 
     def __init__(self, job: Job, environment: Mapping[str, str] | None = None) -> None:
@@ -46,7 +48,8 @@ class WorkerProcess:
                 stdout=log,
                 stderr=log,
                 env=_environment(job) | dict(environment or {}),
-                start_new_session=True,
+                process_group=None if job.nice else 0,
+                start_new_session=job.nice > 0,
             )
         self._send(job)
 

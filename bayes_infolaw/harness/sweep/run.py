@@ -20,6 +20,7 @@ from bayes_infolaw.harness.sweep.job import TRAINER, Job
 from bayes_infolaw.harness.sweep.local import LocalEngine, visible_gpus
 from bayes_infolaw.harness.sweep.opening import Sweep
 from bayes_infolaw.harness.sweep.provenance import write_provenance
+from bayes_infolaw.harness.sweep.publishing import Publishing
 from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
 from bayes_infolaw.harness.sweep.table import write_study, write_table
 
@@ -40,6 +41,10 @@ class How:
         Runs at once; None: as many as this machine's cores hold (Ray, Slurm: as the cluster can).
     threads : int or None
         Threads of each run; None: as the plan has it.
+    nice : int
+        How far the workers stand back for other work, 0 (not) to 19.
+    drop_checkpoints : bool
+        Remove a run's checkpoint, which holds the trained weights, once it is finished.
     retry_failed : bool
         Try failed and diverged runs again.
     ray_address : str or None
@@ -53,6 +58,8 @@ class How:
     engine: str = "local"
     slots: int | None = None
     threads: int | None = None
+    nice: int = 0
+    drop_checkpoints: bool = False
     retry_failed: bool = False
     ray_address: str | None = None
     slurm_cluster: str = "slurm"
@@ -66,6 +73,8 @@ class How:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name}: must be at least 1, got {value}")
+        if not 0 <= self.nice <= 19:
+            raise InputError(f"--nice: must be in 0..19, got {self.nice}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def run_sweep(sweep: Sweep, how: How, watcher: Watcher) -> Summary:
     said: dict[str, Any] = {"engine": how.engine, "slots": engine.slots, "retried": retried}
     said |= {"runs": len(runs), "missing": len(jobs)}
     write_provenance(folder, sweep.plan_file, sweep.file.path, sweep.corpus, said)
-    stopped = not _carry_out(sweep, engine, jobs, watcher)
+    stopped = not _carry_out(sweep, engine, jobs, watcher, how.drop_checkpoints)
     return _summary(folder, runs, stopped)
 
 
@@ -154,6 +163,7 @@ def _job(run: RunSettings, sweep: Sweep, how: How) -> Job:
         train=how.train,
         cost=run.budget.flops,
         threads=run.threads,
+        nice=how.nice,
     )
 
 
@@ -162,14 +172,20 @@ def _default_slots(runs: Sequence[RunSettings]) -> int:
     return max(1, (cores or 1) // max(run.threads for run in runs))
 
 
-def _carry_out(sweep: Sweep, engine: Engine, jobs: Sequence[Job], watcher: Watcher) -> bool:
+def _carry_out(
+    sweep: Sweep,
+    engine: Engine,
+    jobs: Sequence[Job],
+    watcher: Watcher,
+    drop_checkpoints: bool,
+) -> bool:
     """Whether all jobs have their records; False where it was stopped."""
     if not jobs:
         write_table(sweep.folder)
         return True
     try:
         with terminable(), watcher(sweep, jobs, engine.slots or len(jobs)) as watch:
-            engine.run(jobs, Publishing(sweep.folder, watch))
+            engine.run(jobs, Publishing(sweep.folder, watch, drop_checkpoints))
     except KeyboardInterrupt:
         return False
     finally:
@@ -189,31 +205,6 @@ def _engine(sweep: Sweep, how: How, runs: Sequence[RunSettings]) -> Engine:
         return SlurmEngine(how.slots, folder, how.slurm_cluster, sweep.file.slurm)
     slots = how.slots or _default_slots(runs)
     return LocalEngine(slots, visible_gpus({run.device for run in runs}))
-
-
-@dataclass(frozen=True)
-class Publishing:
-    """A watch that has the table written before it passes on that a run ended."""
-
-    folder: StudyFolder
-    watch: Watch
-
-    def started(self, job: Job) -> None:
-        """As `Watch`."""
-        self.watch.started(job)
-
-    def ended(self, job: Job) -> None:
-        """As `Watch`."""
-        write_table(self.folder)
-        self.watch.ended(job)
-
-    def said(self, message: str) -> None:
-        """As `Watch`."""
-        self.watch.said(message)
-
-    def tick(self, running: Sequence[Job]) -> None:
-        """As `Watch`."""
-        self.watch.tick(running)
 
 
 @contextmanager

@@ -25,9 +25,19 @@ def main() -> int:
     if not line.strip():
         return STOPPED
     threading.Thread(target=_stop_at_end_of_stdin, args=(stop,), daemon=True).start()
+    job = Job.from_json(line)
+    _stand_back(job.nice)
+    return attempt(job, stop.is_set)
+
+
+def _stand_back(nice: int) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
-    return attempt(Job.from_json(line), stop.is_set)
+    if nice:
+        os.nice(nice)
+        with contextlib.suppress(OSError):
+            # The worker is in a session of its own, and Linux may share time out by sessions.
+            Path("/proc/self/autogroup").write_text(str(nice), encoding="ascii")
 
 
 def _stop_at_end_of_stdin(stop: threading.Event) -> None:
