@@ -198,6 +198,8 @@ def _heldout(texts: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
             name, path = "heldout", text
+        if not name:
+            raise InputError(f"--heldout: must be INPUT or NAME=INPUT, got {text!r}")
         found.setdefault(name, []).append(path)
     return tuple((name, tuple(paths)) for name, paths in found.items())
 

@@ -89,6 +89,7 @@ def test_a_damaged_shard_is_found(corpus, tmp_path):
     [
         ([], "heldout: must have at least one document"),
         (["--heldout", "absent.txt"], "--heldout: must be a file, a folder or hf:NAME"),
+        (["--heldout", "=a.txt"], "--heldout: must be INPUT or NAME=INPUT, got '=a.txt'"),
         (["--heldout", "a=b", "--heldout-fraction", "0.1"], "must not come with --heldout"),
         (["--percentiles", "0,a,100"], "--percentiles: must be a number, got 'a'"),
         (["--percentiles", "0,60,50,100"], "percentiles: must be rising from 0 to 100"),

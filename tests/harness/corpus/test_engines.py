@@ -6,11 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
-
-from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.corpus.build import Where
 
 from ..generated import generate_documents
 from .conftest import write
@@ -19,7 +17,7 @@ from .test_build import files
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 SMALL = ["--vocab-size", "300", "--tokenizer-sample-mb", "1", "--chunk-mb", "1"]
-COMMAND = [sys.executable, "-m", "bayes_infolaw", "corpus", "build"]
+COMMAND = ["corpus", "build"]
 
 
 def command(inputs, out, *more):
@@ -32,7 +30,7 @@ def start(arguments):
     code = "from bayes_infolaw.cli import main; main()"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments[3:]],
+        [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -42,23 +40,22 @@ def start(arguments):
 
 def finish(arguments):
     process = start(arguments)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=1200)
     assert process.returncode == 0, err
     return json.loads(out)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-def test_ray_data_changes_nothing(built, build, inputs, tmp_path):
-    build(tmp_path / "ray", inputs, where=Where("ray", 2))
-    assert files(tmp_path / "ray") == files(built[0])
-    with pytest.raises(InputError, match="'bible' does not"):
-        build(tmp_path / "a", inputs, where=Where("ray", 2), reference_sources=("bible",))
-    absent = write(tmp_path / "bad.parquet", [{"body": "no text here"}])
-    with pytest.raises(InputError, match="column 'text' must exist"):
-        build(tmp_path / "b", type(inputs)((absent,)), where=Where("ray", 2))
+def test_ray_data_changes_nothing(inputs, tmp_path):
+    """In processes of their own: Ray leaves handles open that pytest would count as warnings."""
+    here = finish(command(inputs, tmp_path / "here", "--engine", "inline"))
+    ray = finish(command(inputs, tmp_path / "ray", "--engine", "ray", "--workers", "2"))
+    assert ray["hash"] == here["hash"]
+    assert files(tmp_path / "ray") == files(tmp_path / "here")
+    bad = replace(inputs, documents=(write(tmp_path / "bad.parquet", [{"body": "no text"}]),))
+    process = start(command(bad, tmp_path / "bad", "--engine", "ray", "--workers", "2"))
+    _, err = process.communicate(timeout=1200)
+    assert process.returncode == 2
+    assert "error: bad.parquet: column 'text' must exist, got the columns body" in err
 
 
 def test_a_killed_build_goes_on_and_leaves_no_process(inputs, tmp_path):
@@ -96,7 +93,7 @@ def alive(pid):
     return True
 
 
-def wait_until(fine, seconds=20):
+def wait_until(fine, seconds=120):
     end = time.monotonic() + seconds
     while not fine():
         assert time.monotonic() < end
