@@ -1,8 +1,6 @@
 """Held-out losses: which tokens are predicted from what, and the errors over documents."""
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +8,6 @@ import pytest
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
-sys.path.insert(0, str(Path(__file__).parent))
-
-from generated import generate_corpus  # noqa: E402
 
 from bayes_infolaw.errors import InputError  # noqa: E402
 from bayes_infolaw.harness.evaluate import (  # noqa: E402
@@ -28,6 +23,8 @@ from bayes_infolaw.harness.shapes import Shape  # noqa: E402
 from bayes_infolaw.harness.store import Corpus  # noqa: E402
 from bayes_infolaw.harness.strategy import SingleProcess  # noqa: E402
 from bayes_infolaw.harness.transformer import Transformer  # noqa: E402
+
+from .generated import generate_corpus  # noqa: E402
 
 SHAPE = Shape(layers=1, hidden=16, heads=2, mlp=40, vocab_size=300, seq_len=24)
 

@@ -2,15 +2,11 @@
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).parent))
-
-from training_run import TINY, tiny_settings  # noqa: E402
 
 from bayes_infolaw.harness.log import (  # noqa: E402
     LOG,
@@ -24,6 +20,8 @@ from bayes_infolaw.harness.meter import Meter  # noqa: E402
 from bayes_infolaw.harness.progress import Progress  # noqa: E402
 from bayes_infolaw.harness.record import DivergedError  # noqa: E402
 from bayes_infolaw.harness.transformer import Transformer  # noqa: E402
+
+from .training_run import TINY, tiny_settings  # noqa: E402
 
 
 def test_model_flops_are_three_times_the_forward_products():

@@ -3,9 +3,8 @@
 import json
 import os
 import signal
-import sys
 import threading
-from pathlib import Path
+import time
 
 import pytest
 import typer
@@ -14,15 +13,14 @@ from typer.testing import CliRunner
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
-sys.path.insert(0, str(Path(__file__).parent))
-
-from generated import generate_corpus  # noqa: E402
 
 from bayes_infolaw import read_runs  # noqa: E402
 from bayes_infolaw.cli.train import train  # noqa: E402
 from bayes_infolaw.harness.checkpoint import latest_checkpoint  # noqa: E402
 from bayes_infolaw.harness.record import read_record  # noqa: E402
 from bayes_infolaw.harness.settings import deepseek_batch, deepseek_learning_rate  # noqa: E402
+
+from .generated import generate_corpus  # noqa: E402
 
 SHAPE = ["--layers", 1, "--hidden", 16, "--heads", 2, "--mlp", 40, "--seq-len", 32]
 SHORT = [*SHAPE, "--tokens", "12288", "--source-ratio", "1", "--recipe", "0=0.6,1=0.4"]
@@ -125,8 +123,9 @@ def test_a_signal_saves_and_the_same_command_goes_on(run, tmp_path, number):
     words = [*SHORT, "--run", "one", "--set", "batch_tokens=32", "--set", "checkpoint_seconds=0.05"]
 
     def stop():
-        while latest_checkpoint(work) is None:
-            pass
+        deadline = time.monotonic() + 120
+        while latest_checkpoint(work) is None and time.monotonic() < deadline:
+            time.sleep(0.001)
         os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)

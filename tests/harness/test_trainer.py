@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,6 @@ import pytest
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
-sys.path.insert(0, str(Path(__file__).parent))
-
-from generated import generate_corpus  # noqa: E402
-from training_run import TINY, outcome, tiny_settings  # noqa: E402
 
 from bayes_infolaw.errors import InputError  # noqa: E402
 from bayes_infolaw.harness.batches import _ahead  # noqa: E402
@@ -27,6 +22,9 @@ from bayes_infolaw.harness.record import DivergedError, read_record, write_recor
 from bayes_infolaw.harness.store import Corpus  # noqa: E402
 from bayes_infolaw.harness.trainer import train_run  # noqa: E402
 from bayes_infolaw.harness.transformer import Transformer  # noqa: E402
+
+from .generated import generate_corpus  # noqa: E402
+from .training_run import TINY, outcome, tiny_settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
