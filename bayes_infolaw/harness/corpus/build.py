@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus import bucketing, clusters, duplicates, scoring, tokens
 from bayes_infolaw.harness.corpus.chunks import EVALUATION, REFERENCE, TRAIN
-from bayes_infolaw.harness.corpus.engine import check_engine, open_engine
+from bayes_infolaw.harness.corpus.engine import WorkerKilledError, check_engine, open_engine
 from bayes_infolaw.harness.corpus.ingest import ROLE_NAMES, Source, check_sources, ingest
 from bayes_infolaw.harness.corpus.inputs import list_parts
 from bayes_infolaw.harness.corpus.manifest import assemble
@@ -113,13 +114,17 @@ def build_corpus(
     out, sources = Path(out), inputs.sources()
     check_engine(where.engine, where.workers)
     settings = _with_tokenizer(settings, inputs.tokenizer)
-    _open_folder(out, _request(settings, sources))
+    new = _open_folder(out, _request(settings, sources))
     if (out / MANIFEST).is_file():
         shutil.rmtree(out / BUILD, ignore_errors=True)
         return Corpus.open(out).manifest
     work = Work((out / BUILD).resolve(), settings)
     try:
-        with FileLock(work.folder / "lock", blocking=False), open_engine(*where) as opened:
+        with (
+            FileLock(work.folder / "lock", blocking=False),
+            _nothing_left(out, new),
+            open_engine(*where) as opened,
+        ):
             manifest = _run(Runner(work, opened, progress), out, inputs, sources)
     except Timeout:
         raise InputError(f"out: another build is at work in {str(out)!r}") from None
@@ -146,8 +151,8 @@ def _request(settings: CorpusSettings, sources: Sequence[Source]) -> dict[str, A
     return {"settings": settings.to_dict(), "inputs": json.loads(json.dumps(inputs))}
 
 
-def _open_folder(out: Path, request: Mapping[str, Any]) -> None:
-    """Make the folder of a new build, or see that an old one was asked the same."""
+def _open_folder(out: Path, request: Mapping[str, Any]) -> bool:
+    """Make the folder of a new build, or see that an old one was asked the same; whether new."""
     asked = out / BUILD / "request.json"
     if (out / MANIFEST).is_file():
         _require_same(Corpus.open(out).manifest, _shown(request), f"{str(out)!r} is finished")
@@ -160,6 +165,8 @@ def _open_folder(out: Path, request: Mapping[str, Any]) -> None:
         asked.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(request, indent=1)
         write_whole(asked, lambda path: path.write_text(text, encoding="utf-8"))
+        return True
+    return False
 
 
 def _shown(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,6 +192,19 @@ def _difference(a: Any, b: Any) -> str:
                 inner = _difference(a.get(key), b[key])
                 return f"{key}: {inner}" if isinstance(b[key], dict) else f"{key} {inner}"
     return f"was {a!r}, is {b!r}" if len(repr(a)) + len(repr(b)) < 200 else "they changed"
+
+
+@contextmanager
+def _nothing_left(out: Path, new: bool) -> Iterator[None]:
+    """Bad input can't be mended by going on: a build that fails by it on its first try goes."""
+    try:
+        yield
+    except InputError as error:
+        if new and not isinstance(error, WorkerKilledError):
+            shutil.rmtree(out / BUILD)
+            if not any(out.iterdir()):
+                out.rmdir()
+        raise
 
 
 def _run(run: Runner, out: Path, inputs: Inputs, sources: Sequence[Source]) -> dict[str, Any]:

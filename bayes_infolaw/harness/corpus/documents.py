@@ -198,6 +198,6 @@ def _hub(part: Part) -> tuple[list[str], Any]:
         rows: Iterable[dict[str, Any]] = datasets.load_dataset(
             name, configuration or None, split=split, streaming=True
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, FileNotFoundError) as error:  # not what a retry could mend
         raise InputError(f"{part.name}: dataset must be readable ({error})") from error
     return _from_rows(iter(rows), part.name)

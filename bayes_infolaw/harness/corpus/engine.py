@@ -14,10 +14,14 @@ from typing import Any, Protocol
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.requires import require
 
-__all__ = ["Engine", "check_engine", "open_engine"]
+__all__ = ["Engine", "WorkerKilledError", "check_engine", "open_engine"]
 
 ENGINES = ("local", "ray", "inline")
 Task = Callable[[], Any]
+
+
+class WorkerKilledError(InputError):
+    """The machine ended a process; what is done is kept."""
 
 
 class Engine(Protocol):
@@ -78,7 +82,7 @@ class _Processes:
                 yield future.result()
         except BrokenProcessPool as error:
             rule = "a worker was killed (out of memory?); the same command goes on from here"
-            raise InputError(
+            raise WorkerKilledError(
                 f"corpus build: {rule}, with fewer --workers or a smaller --chunk-mb"
             ) from error
         finally:

@@ -298,7 +298,7 @@ def test_the_reference_may_come_in_files(build, inputs, tmp_path):
 def test_what_cannot_be_built_is_said(build, inputs, tmp_path, changes, says):
     with pytest.raises(InputError, match=says):
         build(tmp_path / "out", inputs, **changes)
-    assert not (tmp_path / "out" / MANIFEST).exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_evaluation_set_is_needed(build, inputs, tmp_path):
