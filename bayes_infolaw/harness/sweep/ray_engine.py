@@ -4,12 +4,15 @@ The study's ``work`` folder is on storage that all machines share: a run whose m
 on from its checkpoint elsewhere.
 """
 
+import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.record import RunRecord, read_record, write_record
 from bayes_infolaw.harness.requires import require
 from bayes_infolaw.harness.sweep.engine import (
@@ -42,6 +45,11 @@ class RayEngine(Engine):
         Of the tasks (``num_gpus``, ``resources``, ...): `ray.remote`'s.
     crashes_allowed : int
         As for `Engine`: a killed worker or lost machine counts as a crash.
+
+    Raises
+    ------
+    InputError
+        An option is unknown to Ray.
     """
 
     tick_seconds = 0.3
@@ -56,22 +64,44 @@ class RayEngine(Engine):
         super().__init__(slots, crashes_allowed)
         self._address, self._options = address, dict(options or {})
         self._ray = require("ray")
+        try:
+            self._ray.remote(_work).options(**self._options)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"--engine ray, [ray] of the settings: {error}") from error
 
     def run(self, jobs: Sequence[Job], watch: Watch) -> None:
         """As `Engine`; connects to the cluster, and leaves it at the end."""
         ours = not self._ray.is_initialized()
         if ours:
-            self._ray.init(
-                address=self._address or "local",
-                log_to_driver=False,
-                logging_level="error",
-                **({} if self._address else {"include_dashboard": False}),
-            )
+            self._connect()
         try:
+            self._tell_of_room(jobs, watch)
             super().run(jobs, watch)
         finally:
             if ours:
                 self._ray.shutdown()
+
+    def _connect(self) -> None:
+        said: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        said |= {} if self._address else {"include_dashboard": False}
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        try:
+            self._ray.init(address=self._address or "local", **said)
+        except ConnectionError as error:
+            rule = "must be that of a running cluster"
+            raise InputError(f"--ray-address: {rule}, got {self._address!r} ({error})") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(
+                signal.SIGTERM, on_sigterm
+            )  # Ray's own would end the sweep without a word
+
+    def _tell_of_room(self, jobs: Sequence[Job], watch: Watch) -> None:
+        """Ray waits without a word for a machine that is large enough."""
+        alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        largest = max((resources.get("CPU", 0) for resources in alive), default=0)
+        wanted = max(job.threads for job in jobs)
+        if wanted > largest:
+            watch.said(f"runs of {wanted} threads wait: no machine has more than {largest:g} CPUs")
 
     def _submit(self, jobs: Sequence[Job]) -> list[Any]:
         return [self._task(job) for job in jobs]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -74,13 +75,16 @@ class Heard:
         self.most = max(self.most, len(running))
 
 
-@pytest.fixture
-def fake_path(monkeypatch) -> str:
-    """Workers find the fake trainer."""
-    here = str(Path(__file__).parent)
-    known = os.environ.get("PYTHONPATH")
+def find_fake_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes started from now on import the fake trainer."""
+    here, known = str(Path(__file__).parent), os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *([known] if known else [])]))
-    return here
+
+
+@pytest.fixture
+def fake_path(monkeypatch) -> None:
+    """Workers find the fake trainer."""
+    find_fake_trainer(monkeypatch)
 
 
 @pytest.fixture
@@ -101,6 +105,24 @@ def swept(fake_path, corpus_folder, tmp_path):
     return run
 
 
+@pytest.fixture
+def launched(fake_path, corpus_folder, tmp_path):
+    """Start a sweep by the command line in a process of its own."""
+    sweeps = []
+
+    def launch(plan: Path, *more: str) -> subprocess.Popen:
+        fixed = ["--corpus", str(corpus_folder), "--out", str(tmp_path / "study"), "--train", FAKE]
+        words = [sys.executable, "-c", COMMAND, str(plan), *fixed, *more, "--json"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        sweeps.append(subprocess.Popen(words, **pipes))
+        return sweeps[-1]
+
+    yield launch
+    for sweep in sweeps:
+        sweep.kill()
+        sweep.communicate()
+
+
 def state_of(out: Path, run: str) -> dict:
     """What the fake trainer left of a run."""
     return json.loads((out / "work" / run / "state.json").read_text())
@@ -114,13 +136,7 @@ def step_of(out: Path, run: str) -> int:
         return 0
 
 
-def command(plan: Path, corpus: Path, out: Path, *more: str) -> list[str]:
-    """A sweep by the command line in a process of its own, with the fake trainer."""
-    fixed = ["--corpus", str(corpus), "--out", str(out), "--train", FAKE, "--slots", "2"]
-    return [sys.executable, "-c", COMMAND, str(plan), *fixed, *more]
-
-
-def wait_for(condition, seconds: float = 20.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     """Wait until the condition holds, or fail."""
     end = time.monotonic() + seconds
     while not condition():

@@ -23,6 +23,7 @@ def train(settings, corpus, work, *, progress):
     state = _read(work)
     state["starts"] = state.get("starts", 0) + 1
     _write(work, state)
+    (work / "checkpoint").mkdir(exist_ok=True)
     for step in range(state.get("step", 0) + 1, STEPS + 1):
         time.sleep(float(facts.get("seconds", 0)) / STEPS)
         _misbehave(facts, state, step)
@@ -67,7 +68,12 @@ def _record(settings, corpus, state):
         tokens=budget.tokens,
         steps=budget.steps,
         losses={"heldout": Loss(loss, 0.01, loss / 3, 0.003, 20, 5000)},
-        resources={"seconds": 2.0, "starts": state["starts"], "pid": os.getpid()},
+        resources={
+            "seconds": 2.0,
+            "starts": state["starts"],
+            "pid": os.getpid(),
+            "nice": os.nice(0),
+        },
     )
 
 
