@@ -3,22 +3,26 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bayes_infolaw.harness.layermix import PackedSet
-
-__all__ = ["batches"]
+__all__ = ["Batched", "batches"]
 
 AHEAD = 4
 
 
-def batches(
-    packed: PackedSet, rows: Iterable[np.ndarray], device: torch.device
-) -> Iterator[Tensor]:
-    """(B, seq_len + 1) int64 batches of the sequences with these indices, in their order.
+class Batched(Protocol):
+    """A packed set, or several that are read together."""
+
+    def batch(self, indices: np.ndarray) -> np.ndarray:
+        """(..., B, seq_len + 1) int64, the sequences of these indices."""
+
+
+def batches(packed: Batched, rows: Iterable[np.ndarray], device: torch.device) -> Iterator[Tensor]:
+    """(..., B, seq_len + 1) int64 batches of the sequences with these indices, in their order.
 
     For a GPU a thread reads and pins the next few while the device works; on the CPU reading takes
     a thousandth of a step, and a thread would only contend with it.
@@ -30,7 +34,7 @@ def batches(
         yield pinned.to(device, non_blocking=True)
 
 
-def _ahead(packed: PackedSet, rows: Iterator[np.ndarray]) -> Iterator[Tensor]:
+def _ahead(packed: Batched, rows: Iterator[np.ndarray]) -> Iterator[Tensor]:
     with ThreadPoolExecutor(1) as reader:
         waiting: list[Future[Tensor]] = []
         try:
@@ -45,5 +49,5 @@ def _ahead(packed: PackedSet, rows: Iterator[np.ndarray]) -> Iterator[Tensor]:
                 future.cancel()
 
 
-def _pinned(packed: PackedSet, indices: np.ndarray) -> Tensor:
+def _pinned(packed: Batched, indices: np.ndarray) -> Tensor:
     return torch.from_numpy(packed.batch(indices)).pin_memory()

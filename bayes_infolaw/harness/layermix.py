@@ -122,7 +122,8 @@ class PackedSet:
         self._ends = np.cumsum(pieces[:, 3])
 
     @cached_property
-    def _order(self) -> np.ndarray:
+    def order(self) -> np.ndarray:
+        """(n_sequences,) place in the stream, in sequences, of each sequence."""
         return _generator(self.settings.order_seed, BY_SEQUENCE).permutation(self.n_sequences)
 
     @property
@@ -139,7 +140,7 @@ class PackedSet:
 
     def sequence(self, index: int) -> np.ndarray:
         """(seq_len + 1,) int64 inputs and, one further, targets of the index-th sequence."""
-        start = int(self._order[index]) * self.settings.seq_len
+        start = int(self.order[index]) * self.settings.seq_len
         return self.stream(start, self.settings.seq_len + 1)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from bayes_infolaw.harness.progress import Progress
 from bayes_infolaw.harness.record import DivergedError
 from bayes_infolaw.harness.settings import RunSettings
 
-__all__ = ["Meter", "Watcher", "device_name"]
+__all__ = ["GPU_STEPS", "Measuring", "Meter", "Watcher", "device_name"]
 
 GPU_STEPS = 10  # steps between looks at a GPU's losses: each look waits for the device
 
@@ -22,6 +22,19 @@ class Watcher(Protocol):
 
     def __call__(self, done: int, total: int, *, status: Status) -> object:
         """Hear that so many of all steps are done."""
+
+
+class Measuring(Protocol):
+    """What the loop tells of its steps."""
+
+    def start(self) -> None:
+        """Begin to count time."""
+
+    def add(self, loss: Any, norm: Any, rate: Any) -> KeyboardInterrupt | None:
+        """Take in one step; returns the watcher's wish to stop."""
+
+    def look(self) -> KeyboardInterrupt | None:
+        """Fetch what was added, check it, and tell of it."""
 
 
 class Meter:

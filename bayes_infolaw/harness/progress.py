@@ -1,7 +1,11 @@
 """How far a run is: what its checkpoint carries beside the tensors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayes_infolaw.harness.evaluate import DocumentLosses
 
 __all__ = ["Progress"]
 
@@ -35,3 +39,11 @@ class Progress:
     evaluation_seconds: float = 0.0
     restarts: int = 0
     started: str = ""
+
+    def add_point(self, tokens_per_step: int, losses: "Mapping[str, DocumentLosses]") -> None:
+        """Extend the curve by held-out losses, and begin a new mean of the training losses."""
+        point: dict[str, Any] = {"step": self.step, "tokens": self.step * tokens_per_step}
+        point["train_loss"] = self.loss_sum / self.loss_steps if self.loss_steps else None
+        point["losses"] = {n: float(d.nats.sum() / d.tokens.sum()) for n, d in losses.items()}
+        self.curve.append(point)
+        self.loss_sum, self.loss_steps = 0.0, 0

@@ -3,34 +3,31 @@
 import json
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bayes_infolaw.harness.batches import batches
 from bayes_infolaw.harness.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from bayes_infolaw.harness.evaluate import (
     DocumentLosses,
     EvaluationSet,
     evaluation_sets,
-    write_document_losses,
 )
 from bayes_infolaw.harness.layermix import pack
 from bayes_infolaw.harness.log import RunLog
-from bayes_infolaw.harness.meter import Meter, Watcher, device_name
+from bayes_infolaw.harness.loop import precision_of, train
+from bayes_infolaw.harness.meter import Meter, Watcher
 from bayes_infolaw.harness.optimiser import make_optimiser, set_learning_rate
 from bayes_infolaw.harness.progress import Progress
 from bayes_infolaw.harness.record import RunRecord
+from bayes_infolaw.harness.results import Training, now, tokens_per_step
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.start import (
     as_checkpointed,
     compiling_explained,
-    evaluated_steps,
     final_sets,
     require_fit,
 )
@@ -87,7 +84,7 @@ def train_run(
     log = RunLog(work, run.progress.step, tensorboard) if run.strategy.is_main else None
     try:
         with compiling_explained(run.settings.compile):
-            run.train(Meter(run.settings, run.progress, log, progress, run.strategy.world))
+            train(run, Meter(run.settings, run.progress, log, progress, run.strategy.world))
     finally:
         if log:
             log.close()
@@ -113,7 +110,7 @@ class _Run:
         model.initialise(settings.seed)
         self.model = strategy.wrap(model)
         self.optimiser = make_optimiser(self.model, settings)
-        self.progress = self._resumed(found) if found else Progress(started=_now())
+        self.progress = self._resumed(found) if found else Progress(started=now())
         if settings.compile:
             self.model.compile(dynamic=False)
 
@@ -123,9 +120,9 @@ class _Run:
         return _plain({"corpus": self.corpus.hash, **self.settings.identity()})
 
     @property
-    def tokens_per_step(self) -> int:
-        """Tokens of one optimiser step, over all processes."""
-        return self.budget.batch_sequences * self.settings.shape.seq_len
+    def steps_done(self) -> int:
+        """Optimiser steps taken."""
+        return self.progress.step
 
     def _resumed(self, found: Checkpoint) -> Progress:
         found.require_same(self.identity)
@@ -134,33 +131,12 @@ class _Run:
         progress.restarts += 1
         return progress
 
-    def train(self, meter: Meter) -> None:
-        """Take the steps that are left; evaluate and save on the way and at the end."""
-        evaluated, saved = evaluated_steps(self.settings), time.monotonic()
-        rows = (self._rows(step) for step in range(self.progress.step, self.budget.steps))
-        meter.start()
-        for batch in batches(self.packed, rows, self.device):
-            wish = meter.add(*self._step(batch))
-            if self.progress.step in evaluated:
-                wish = meter.look() or wish
-                self._extend_curve(self._losses(self.sets))
-                meter.start()
-            due = time.monotonic() - saved >= self.settings.checkpoint_seconds
-            if self.strategy.any(due or wish is not None):
-                wish = meter.look() or wish
-                self.save()
-                saved = time.monotonic()
-                meter.start()
-            if self.strategy.any(wish is not None):
-                raise wish or KeyboardInterrupt("another process was asked to stop")
-        meter.look()
-        self.save()
-
-    def _rows(self, step: int) -> np.ndarray:
+    def rows(self, step: int) -> np.ndarray:
+        """Sequences of a step that this process takes."""
         size = self.budget.batch_sequences
         return self.strategy.shard(np.arange(step * size, (step + 1) * size))
 
-    def _step(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    def step(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
         """One optimiser step: the global batch's mean loss, gradient norm, learning rate."""
         rate = self.budget.learning_rate_at(self.progress.step, self.settings)
         set_learning_rate(self.optimiser, rate)
@@ -177,30 +153,25 @@ class _Run:
         """Backward of some rows; returns their part of the global batch's mean loss."""
         share = len(rows) / self.budget.batch_sequences
         with self.strategy.accumulating(self.model, last):
-            with self._precision():
+            with precision_of(self.settings):
                 loss = self.model(rows[:, :-1], rows[:, 1:])
             (loss * (share * self.strategy.world)).backward()
         return loss.detach() * share
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.settings.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    def evaluate(self) -> None:
+        """Add a point to the curve."""
+        self.progress.add_point(tokens_per_step(self.settings), self._losses(self.sets))
+
+    def agreed(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return self.strategy.any(flag)
 
     def _losses(self, sets: Mapping[str, EvaluationSet]) -> dict[str, DocumentLosses]:
         start = time.monotonic()
-        with self._precision():
+        with precision_of(self.settings):
             losses = {name: s.losses(self.model, self.strategy) for name, s in sets.items()}
         self.progress.evaluation_seconds += time.monotonic() - start
         return losses
-
-    def _extend_curve(self, losses: Mapping[str, DocumentLosses]) -> None:
-        now = self.progress
-        point: dict[str, Any] = {"step": now.step, "tokens": now.step * self.tokens_per_step}
-        point["train_loss"] = now.loss_sum / now.loss_steps if now.loss_steps else None
-        point["losses"] = {n: float(d.nats.sum() / d.tokens.sum()) for n, d in losses.items()}
-        now.curve.append(point)
-        now.loss_sum, now.loss_steps = 0.0, 0
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -213,54 +184,14 @@ class _Run:
     def finish(self) -> RunRecord:
         """Evaluate the trained model and put the record together."""
         losses = self._losses(self.final_sets)
-        self._extend_curve({n: d.only(self.sets[n].documents) for n, d in losses.items()})
-        files = write_document_losses(self.work, losses) if self.strategy.is_main else {}
-        corpus = {"name": self.corpus.folder.resolve().name, "hash": self.corpus.hash}
-        return RunRecord(
-            run=self.settings.name,
-            status="finished",
-            settings=self.settings,
-            corpus={**corpus, "vocab_size": self.corpus.vocab_size},
-            counts=self.packed.counts,
-            tokens=self.budget.tokens,
-            steps=self.budget.steps,
-            losses={name: found.summary() for name, found in losses.items()},
-            curve=self.progress.curve,
-            resources=self._resources(),
-            versions=_versions(),
-            started=self.progress.started,
-            finished=_now(),
-            extra={"document_losses": files},
+        on_the_way = {n: d.only(self.sets[n].documents) for n, d in losses.items()}
+        self.progress.add_point(tokens_per_step(self.settings), on_the_way)
+        training = Training(
+            self.settings, self.corpus, self.packed.counts, self.progress, self.strategy.world
         )
-
-    def _resources(self) -> dict[str, Any]:
-        now = self.progress
-        speed = self.budget.tokens / max(now.train_seconds, 1e-9)
-        return {
-            "seconds": now.train_seconds + now.evaluation_seconds,
-            "train_seconds": now.train_seconds,
-            "evaluation_seconds": now.evaluation_seconds,
-            "tokens_per_second": speed,
-            "mfu": Meter(self.settings, now, processes=self.strategy.world).mfu(speed),
-            "device": device_name(self.settings.device),
-            "threads": torch.get_num_threads(),
-            "processes": self.strategy.world,
-            "restarts": now.restarts,
-            "batch_sequences": self.budget.batch_sequences,
-            "learning_rate": self.budget.learning_rate,
-        }
+        return training.finished(losses, self.work, self.strategy.is_main)
 
 
 def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON would give it back."""
     return dict(json.loads(json.dumps(content)))
-
-
-def _versions() -> dict[str, Any]:
-    from bayes_infolaw.harness.sweep.versions import versions
-
-    return versions()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

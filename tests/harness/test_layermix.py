@@ -98,7 +98,7 @@ def test_targets_are_the_inputs_one_further(corpus: Corpus) -> None:
     stream = packed.stream(0, BASE.tokens)
     for index in range(packed.n_sequences):
         sequence = packed.sequence(index)
-        start = int(packed._order[index]) * SEQ
+        start = int(packed.order[index]) * SEQ
         np.testing.assert_array_equal(
             sequence, np.take(stream, np.arange(start, start + SEQ + 1), mode="wrap")
         )
