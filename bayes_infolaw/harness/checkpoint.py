@@ -19,7 +19,7 @@ from torch import Tensor
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.shards import file_hash
 
-__all__ = ["Checkpoint", "latest_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "latest_checkpoint", "open_checkpoint", "save_checkpoint"]
 
 KEPT = 2
 WEIGHTS, OPTIMISER, PROGRESS = "weights.safetensors", "optimiser.safetensors", "progress.json"
@@ -101,6 +101,25 @@ def latest_checkpoint(work: Path) -> Checkpoint | None:
         if progress is not None:
             return Checkpoint(folder, progress)
     return None
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """The checkpoint in a folder, or the newest one of a run's folder.
+
+    Raises
+    ------
+    InputError
+        There is none that is whole.
+    """
+    path = Path(path)
+    found = latest_checkpoint(path)
+    if (path / WEIGHTS).is_file():
+        progress = _whole_progress(path)
+        found = Checkpoint(path, progress) if progress is not None else None
+    if found is None:
+        rule = "must be a run's folder with a whole checkpoint, or a checkpoint's"
+        raise InputError(f"run: {rule}, got {str(path)!r}")
+    return found
 
 
 def _whole_progress(folder: Path) -> dict[str, Any] | None:

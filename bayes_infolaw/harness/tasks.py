@@ -6,6 +6,7 @@ multiple-choice tasks. lm-eval reads the tasks, builds their prompts and compute
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bayes_infolaw.harness.task_model import LikelihoodModel
     from bayes_infolaw.harness.transformer import Transformer
 
-__all__ = ["TaskSettings", "evaluate_tasks"]
+__all__ = ["LoadedTasks", "TaskSettings", "evaluate_tasks", "load_tasks"]
 
 SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
 Progress = Callable[[int, int], None]
@@ -51,12 +52,51 @@ class TaskSettings:
                 raise InputError(f"{name}: must be at least {least}, got {value}")
 
 
+@dataclass(frozen=True)
+class LoadedTasks:
+    """Tasks as lm-eval read them, by name, and how they are put."""
+
+    found: dict[str, dict[str, Any]]
+    settings: TaskSettings
+
+
+def load_tasks(tasks: Sequence[str | Path], settings: TaskSettings | None = None) -> LoadedTasks:
+    """Read tasks, once for all the models that they are put to.
+
+    Parameters
+    ----------
+    tasks : sequence of str or Path
+        Names of lm-eval's tasks, groups or tags (their data sets come by network), task files
+        (.yaml), or folders of task files, all of whose tasks are taken. Data files that a local
+        task names lie relative to its folder.
+    settings : TaskSettings, optional
+        Examples, limit and seed.
+
+    Raises
+    ------
+    InputError
+        There is no such task, it cannot be loaded, it wants generated text, or two have one name.
+    ImportError
+        The extra ``tasks`` is not installed.
+    """
+    require("lm_eval", "tasks")
+    loaded = LoadedTasks({}, settings or TaskSettings())
+    for name, found in itertools.chain.from_iterable(_load(task) for task in tasks):
+        if name in loaded.found:
+            raise InputError(f"tasks: every name must come once, got {name!r} twice")
+        for task in found["tasks"].values():
+            _set_shots(task, loaded.settings.shots)
+        loaded.found[name] = found
+    if not loaded.found:
+        raise InputError("tasks: must name at least one")
+    return loaded
+
+
 def evaluate_tasks(
     model: "Transformer",
     tokenizer_file: str | Path,
     end_of_text: int,
-    tasks: Sequence[str | Path],
-    settings: TaskSettings | None = None,
+    tasks: LoadedTasks,
     progress: Progress | None = None,
 ) -> dict[str, TaskScore]:
     """Score a model on tasks.
@@ -69,12 +109,8 @@ def evaluate_tasks(
         The corpus's ``tokenizer.json``.
     end_of_text : int
         Id of the token that ends documents: it stands before every context.
-    tasks : sequence of str or Path
-        Names of lm-eval's tasks, groups or tags (their data sets come by network), task files
-        (.yaml), or folders of task files, all of whose tasks are taken. Data files that a local
-        task names lie relative to its folder.
-    settings : TaskSettings, optional
-        Examples, limit and seed.
+    tasks : LoadedTasks
+        What `load_tasks` gave.
     progress : callable, optional
         Called with (done, total) sequences of the task at work.
 
@@ -86,24 +122,12 @@ def evaluate_tasks(
     Raises
     ------
     InputError
-        There is no such task, it cannot be loaded, it wants generated text, or two have one name.
-    ImportError
-        The extra ``tasks`` is not installed.
+        The tokenizer has more tokens than the model, or an answer is empty.
     """
-    require("lm_eval", "tasks")
     from bayes_infolaw.harness.task_model import LikelihoodModel
 
-    settings = settings or TaskSettings()
-    loaded: dict[str, dict[str, Any]] = {}
-    for task in tasks:
-        for name, found in _load(task):
-            if name in loaded:
-                raise InputError(f"tasks: every name must come once, got {name!r} twice")
-            loaded[name] = found
-    if not loaded:
-        raise InputError("tasks: must name at least one")
     adapter = LikelihoodModel(model, tokenizer_file, end_of_text, progress)
-    return {name: _evaluate(adapter, found, settings) for name, found in loaded.items()}
+    return {name: _evaluate(adapter, f, tasks.settings) for name, f in tasks.found.items()}
 
 
 def _load(task: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -157,7 +181,7 @@ def _evaluate(
 
     before, tasks = adapter.cut, found["tasks"]
     for task in tasks.values():
-        _set_shots(task, settings)
+        task.set_fewshot_seed(seed=settings.seed)
     # No bootstrap: it starts a process for every core; errors of means have a closed form.
     results = evaluate(
         adapter, task_dict=found, limit=settings.limit, log_samples=False, bootstrap_iters=0
@@ -165,9 +189,8 @@ def _evaluate(
     return score_tasks(adapter, tasks, results, adapter.cut - before)
 
 
-def _set_shots(task: Any, settings: TaskSettings) -> None:
+def _set_shots(task: Any, shots: int | None) -> None:
     """Examples as wanted, but a task that itself says 0 is built for 0 (lm-eval's rule)."""
     own = task.get_config("num_fewshot")
-    if own is None or (settings.shots is not None and own != 0):
-        task.set_config(key="num_fewshot", value=settings.shots or 0)
-    task.set_fewshot_seed(seed=settings.seed)
+    if own is None or (shots is not None and own != 0):
+        task.set_config(key="num_fewshot", value=shots or 0)

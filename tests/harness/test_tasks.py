@@ -17,26 +17,13 @@ pytestmark = pytest.mark.train
 from bayes_infolaw.harness.shapes import Shape  # noqa: E402
 from bayes_infolaw.harness.task_model import LikelihoodModel, pieces  # noqa: E402
 from bayes_infolaw.harness.task_scores import mean_answer_loss  # noqa: E402
-from bayes_infolaw.harness.tasks import TaskSettings, evaluate_tasks  # noqa: E402
+from bayes_infolaw.harness.tasks import TaskSettings, evaluate_tasks, load_tasks  # noqa: E402
 from bayes_infolaw.harness.transformer import Transformer  # noqa: E402
 
-from .generated import END_OF_TEXT, generate_documents, language, train_tokenizer  # noqa: E402
+from .generated import END_OF_TEXT, generate_documents, train_tokenizer  # noqa: E402
+from .task_files import QUESTIONS, question, work_offline, write_task  # noqa: E402
 
 SEQ_LEN = 32
-QUESTIONS = """
-task: next_word
-dataset_path: json
-dataset_kwargs: {data_files: {test: next_word.jsonl, train: next_word.jsonl}}
-test_split: test
-fewshot_split: train
-output_type: multiple_choice
-doc_to_text: "{{start}}"
-doc_to_choice: "{{words}}"
-doc_to_target: "{{right}}"
-metric_list:
-  - {metric: acc, aggregation: mean, higher_is_better: true}
-  - {metric: acc_norm, aggregation: mean, higher_is_better: true}
-"""
 TEXTS = """
 task: whole_texts
 dataset_path: json
@@ -70,25 +57,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-def write_task(folder: Path, name: str, task: str, rows: list[dict]) -> None:
-    (folder / f"{name}.yaml").write_text(task, encoding="utf-8")
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-
-
-def question(rng: np.random.Generator) -> dict:
-    """A walk through the language, and four words of which the likeliest successor is right."""
-    words, successors = language()
-    walk = [int(rng.integers(len(words)))]
-    for _ in range(int(rng.integers(1, 5))):
-        walk.append(int(successors[walk[-1], 0]))
-    right = int(rng.integers(4))
-    choices = [words[i] for i in rng.integers(len(words), size=4)]
-    choices[right] = words[successors[walk[-1], 0]]
-    start = " ".join(words[i] for i in walk).capitalize()
-    return {"start": start, "words": choices, "right": right}
-
-
 @pytest.fixture(scope="module")
 def tokenizer_file(tmp_path_factory):
     texts = [row["text"] for row in generate_documents(60, 0, "clean")]
@@ -118,13 +86,7 @@ def model(encoder):
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path_factory):
-    """No network, and Arrow files beside the test's own."""
-    import datasets.config
-
-    for name in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE"):
-        monkeypatch.setattr(datasets.config, name, True, raising=False)
-    cache = tmp_path_factory.getbasetemp() / "arrow"
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+    work_offline(monkeypatch, tmp_path_factory.getbasetemp() / "arrow")
 
 
 @pytest.fixture
@@ -149,7 +111,8 @@ def read_rows(folder: Path, name: str) -> list[dict]:
 
 def evaluate(model, tokenizer_file, encoder, tasks, **settings):
     end = encoder.token_to_id(END_OF_TEXT)
-    return evaluate_tasks(model, tokenizer_file, end, tasks, TaskSettings(**settings))
+    loaded = load_tasks(tasks, TaskSettings(**settings))
+    return evaluate_tasks(model, tokenizer_file, end, loaded)
 
 
 def test_multiple_choice_equals_likelihoods_token_by_token(model, tokenizer_file, encoder, folder):
@@ -202,15 +165,19 @@ def nats_in_windows(model, end: int, ids: list[int]) -> float:
 
 
 def test_examples_stand_before_the_question(model, tokenizer_file, encoder, folder):
-    tasks = [folder / "next_word.yaml"]
-    none = evaluate(model, tokenizer_file, encoder, tasks, limit=8)["next_word"]
-    two = evaluate(model, tokenizer_file, encoder, tasks, limit=8, shots=2)["next_word"]
-    again = evaluate(model, tokenizer_file, encoder, tasks, limit=8, shots=2)["next_word"]
-    other = evaluate(model, tokenizer_file, encoder, tasks, limit=8, shots=2, seed=1)["next_word"]
-    assert none.answer.documents == two.answer.documents == 8
-    assert none.cut < two.cut <= 8 * 4
-    assert two == again
-    assert len({none.answer, two.answer, other.answer}) == 3
+    tasks, end = [folder / "next_word.yaml"], encoder.token_to_id(END_OF_TEXT)
+    none, two, other = (
+        load_tasks(tasks, TaskSettings(limit=8, shots=shots, seed=seed))
+        for shots, seed in ((None, 0), (2, 0), (2, 1))
+    )
+    scores = [
+        evaluate_tasks(model, tokenizer_file, end, loaded)["next_word"]
+        for loaded in (none, two, two, other)
+    ]
+    assert {score.answer.documents for score in scores} == {8}
+    assert scores[0].cut < scores[1].cut <= 8 * 4
+    assert scores[1] == scores[2]  # what was loaded can be put to many models
+    assert len({score.answer for score in scores}) == 3
 
 
 def test_a_long_context_loses_its_beginning(model, adapter, encoder):
