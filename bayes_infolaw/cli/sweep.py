@@ -89,6 +89,7 @@ def sweep(
     from bayes_infolaw.harness.sweep.monitor import watching
     from bayes_infolaw.harness.sweep.opening import open_sweep
     from bayes_infolaw.harness.sweep.run import How, run_sweep
+    from bayes_infolaw.harness.sweep.state import check_records
 
     how = How(
         engine=engine,
@@ -103,6 +104,7 @@ def sweep(
     )
     opened = open_sweep(plan, corpus, out, settings, match_repetition)
     if dry_run:
+        check_records(opened.folder, opened.runs, opened.corpus, retry_failed)
         return _dry(opened, how.slots)
     return _done(opened, run_sweep(opened, how, watching))
 

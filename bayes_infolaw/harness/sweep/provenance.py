@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.sweep.folder import StudyFolder
 from bayes_infolaw.harness.sweep.versions import versions
@@ -36,18 +39,26 @@ def write_provenance(
     copies = {"plan": _keep(folder, plan)} | (
         {"settings": _keep(folder, settings)} if settings else {}
     )
+    session = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        **copies,
+        "corpus": {"hash": corpus.hash, "name": corpus.folder.resolve().name},
+        **how,
+        "versions": versions(),
+    }
     path = folder.root / NAME
-    sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.exists() else []
-    sessions.append(
-        {
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            **copies,
-            "corpus": {"hash": corpus.hash, "name": corpus.folder.resolve().name},
-            **how,
-            "versions": versions(),
-        }
-    )
-    write_text(json.dumps({"schema": SCHEMA, "sessions": sessions}, indent=1) + "\n", path)
+    with FileLock(folder.root / "work" / ".sessions.lock"):
+        content = {"schema": SCHEMA, "sessions": [*_sessions(path), session]}
+        write_text(json.dumps(content, indent=1) + "\n", path)
+
+
+def _sessions(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["sessions"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name}: must be what a sweep wrote ({error})") from error
 
 
 def _keep(folder: StudyFolder, file: Path) -> dict[str, str]:

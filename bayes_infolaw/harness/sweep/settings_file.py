@@ -1,5 +1,6 @@
 """``sweep.toml``: what all runs of a plan share, named recipes, and the study's facts."""
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -24,7 +25,8 @@ class SweepFile:
     training : dict
         Settings of every run (any column of a plan); a plan's own cell wins.
     recipes : dict
-        Recipe name -> packed shares: {bucket: share}, or a list over the buckets, best first.
+        Recipe name -> packed shares: {bucket: share}, or a list over the buckets, best first. In
+        the file also the name of a file beside it that ``recommend --out`` wrote.
     study : dict
         ``title``, ``licence``, ``source``, ``caveats``, ``groups``: for ``study.toml``.
     slurm, ray : dict
@@ -99,9 +101,23 @@ def read_settings(path: Path) -> SweepFile:
     known = [f.name for f in fields(SweepFile) if f.name != "path"]
     for key, value in content.items():
         _check_key(path, key, value, known)
-    for name, recipe in content.get("recipes", {}).items():
-        _check_recipe(path, name, recipe)
-    return SweepFile(**(content | {"path": path}))
+    recipes = {}
+    for name, stated in content.get("recipes", {}).items():
+        where = f"settings {path}, key recipes.{name}"
+        recipes[name] = _recommended(where, path.parent, stated)
+        _check_recipe(where, recipes[name])
+    return SweepFile(**(content | {"recipes": recipes, "path": path}))
+
+
+def _recommended(where: str, folder: Path, stated: Any) -> Any:
+    """The recipe of a file that ``recommend --out`` wrote, where one is named."""
+    if not isinstance(stated, str):
+        return stated
+    try:
+        return json.loads((folder / stated).read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        rule = "must name a file that `recommend --out` wrote"
+        raise InputError(f"{where}: {rule}, got {stated!r} ({error})") from error
 
 
 def _check_key(path: Path, key: str, value: Any, known: list[str]) -> None:
@@ -111,10 +127,9 @@ def _check_key(path: Path, key: str, value: Any, known: list[str]) -> None:
         raise InputError(f"settings {path}, key {key}: must be a table, got {value!r}")
 
 
-def _check_recipe(path: Path, name: str, recipe: Any) -> None:
-    where = f"settings {path}, key recipes.{name}"
+def _check_recipe(where: str, recipe: Any) -> None:
     if not isinstance(recipe, dict | list) or not recipe:
-        rule = "must be shares by bucket, as a table or as a list best first"
+        rule = "must be shares by bucket (a table, or a list best first) or a recommendation's file"
         raise InputError(f"{where}: {rule}, got {recipe!r}")
     for share in recipe.values() if isinstance(recipe, dict) else recipe:
         number = isinstance(share, int | float) and not isinstance(share, bool)

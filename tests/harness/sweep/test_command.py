@@ -78,6 +78,13 @@ def test_each_session_is_written_down(run, plan_file, tmp_path, corpus):
     assert not [p for p in published if str(tmp_path) in p.read_text()], "names this machine"
 
 
+def test_a_dry_run_tells_of_a_row_that_contradicts_its_record(run, plan_file):
+    run(plan_file(["a,31k,0,20000,1,"], HEADER), "--train", FAKE)
+    answer = run(plan_file(["a,31k,2,20000,1,"], HEADER), "--dry-run")
+    assert answer.exit_code == 2
+    assert "run 'a', recipe.0: was recorded with 1.0, the plan has 0.0" in answer.stderr
+
+
 def test_the_help_does_not_load_torch_or_ray():
     code = (
         "import sys; from typer.testing import CliRunner; from bayes_infolaw.cli.app import app\n"

@@ -1,10 +1,13 @@
 """Plans: what rows mean, what they default to, and what is refused in which words."""
 
+import json
 import math
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from bayes_infolaw.cli.app import app
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.layermix import PackSettings, pack
 from bayes_infolaw.harness.shapes import SMALL
@@ -91,6 +94,23 @@ def test_recipes(corpus):
     assert run.facts["recipe"] == "R01"
     assert run.recipe["0"] == pytest.approx(0.597 / 0.997)
     assert math.fsum(run.recipe.values()) == pytest.approx(1, abs=1e-12)
+
+
+def test_a_recommendation_is_a_recipe(corpus, settings_file, tmp_path):
+    """`recommend --out` on the published constants, three buckets -> a run of the plan."""
+    answer = CliRunner().invoke(
+        app,
+        [
+            *("recommend", "--constants", "published", "--params-nonembedding", "6.442e9"),
+            *("--tokens", "425e9", "--source-tokens", "500e9"),
+            *("--shares", "0=0.2", "--shares", "1=0.3", "--shares", "2=0.5"),
+            *("--out", str(tmp_path / "best.json")),
+        ],
+    )
+    assert answer.exit_code == 0, answer.stderr
+    wanted = json.loads((tmp_path / "best.json").read_text())["recipe"]
+    file = read_settings(settings_file("[recipes]\nbest = 'best.json'\n"))
+    assert only(corpus, file, recipe="best").recipe == pytest.approx(wanted, abs=1e-9)
 
 
 def test_the_papers_recipes_are_known_for_six_buckets():
@@ -225,6 +245,7 @@ def test_an_overview_tells_repetition_and_time(corpus, corpus_folder, plan_file,
         ("[trainig]\n", "key must be one of training, recipes.*'trainig'"),
         ("training = 3\n", "key training: must be a table, got 3"),
         ("[recipes]\na = 1\n", "key recipes.a: must be shares by bucket.*got 1"),
+        ("[recipes]\na = 'none.json'\n", "key recipes.a: must name a file that `recommend --out`"),
         ("[recipes]\na = [-1, 2]\n", "key recipes.a: shares must be numbers of at least 0"),
         ("[training\n", "cannot be read"),
     ],

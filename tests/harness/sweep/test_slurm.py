@@ -17,6 +17,7 @@ pytest.importorskip("submitit")
 HEADER = "run,size,recipe,tokens,source_ratio,seed,seconds,raises,dies"
 
 
+@pytest.mark.slow
 def test_all_records_come_of_an_array(swept, plan_file, tmp_path):
     rows = [
         "a,31k,0,20000,1,0,,,",
