@@ -14,6 +14,7 @@ from bayes_infolaw.cli.predict import predict
 from bayes_infolaw.cli.recommend import recommend
 from bayes_infolaw.cli.simulate import simulate
 from bayes_infolaw.cli.sweep import sweep
+from bayes_infolaw.cli.thin import thin
 from bayes_infolaw.cli.train import train
 from bayes_infolaw.cli.validate import validate
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for command in (fit, diagnose, predict, validate, recommend, simulate, models, demo, train, sweep):
     app.command()(command)
+corpus_app.command()(thin)
 app.add_typer(corpus_app)
 
 

@@ -1,0 +1,46 @@
+"""`corpus thin` as a user runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bayes_infolaw.cli.app import app
+from bayes_infolaw.harness.store import Corpus
+from tests.harness.generated import generate_corpus
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate_corpus(tmp_path_factory.mktemp("thin") / "corpus", n_documents=400)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["corpus", "thin", *map(str, arguments)])
+
+
+def test_the_answer_is_what_was_written(corpus, tmp_path):
+    found = run(corpus, "--tokens", "2e4", "--out", tmp_path / "small", "--json")
+    assert found.exit_code == 0, found.output
+    answer = json.loads(found.stdout)
+    small = Corpus.open(tmp_path / "small")
+    assert answer["hash"] == small.hash
+    assert answer["from"] == Corpus.open(corpus).hash
+    assert answer["tokens"] == {name: small.bucket(name).tokens for name in small.buckets}
+    assert 2e4 <= sum(answer["tokens"].values()) < 2.2e4
+
+
+def test_text_names_the_total(corpus, tmp_path):
+    found = run(corpus, "--tokens", "2e4", "--out", tmp_path / "small")
+    total = sum(Corpus.open(tmp_path / "small").bucket(str(d)).tokens for d in range(3))
+    assert f"{total} training tokens in small" in found.stdout
+
+
+def test_a_number_that_is_none_is_named(corpus, tmp_path):
+    found = run(corpus, "--tokens", "many", "--out", tmp_path / "small")
+    assert found.exit_code == 2
+    assert "--tokens: must be a number, got 'many'" in found.stderr
+    assert not list(tmp_path.iterdir())
