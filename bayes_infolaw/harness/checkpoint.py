@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bayes_infolaw.errors import InputError
@@ -32,13 +33,13 @@ class Checkpoint:
     folder: Path
     progress: dict[str, Any]
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
         """Weights by name, on the CPU."""
-        return load_file(self.folder / WEIGHTS)
+        return _Tensors(self.folder / WEIGHTS)
 
-    def optimiser(self) -> dict[str, Tensor]:
+    def optimiser(self) -> Mapping[str, Tensor]:
         """The optimiser's tensors by name, on the CPU."""
-        return load_file(self.folder / OPTIMISER)
+        return _Tensors(self.folder / OPTIMISER)
 
     def require_same(self, wanted: Mapping[str, Any]) -> None:
         """Refuse to go on from a checkpoint of another run.
@@ -54,6 +55,25 @@ class Checkpoint:
                 rule = f"must be as in the checkpoint ({found.get(name)!r})"
                 where = f"resuming {self.folder.parents[1].name!r}"
                 raise InputError(f"{where}: {name} {rule}, got {wanted.get(name)!r}")
+
+
+class _Tensors(Mapping[str, Tensor]):
+    """Tensors of a file, each read when asked for: of many processes none holds the whole model."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = safe_open(path, framework="pt")
+        self._names = list(self._file.keys())
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return cast(Tensor, self._file.get_tensor(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def save_checkpoint(
