@@ -5,8 +5,11 @@ from types import ModuleType
 
 __all__ = ["require"]
 
+# Libraries that only some need have extras of their own; all the others are in `train`.
+EXTRAS = {"datasets": "datasets", "lm_eval": "tasks", "ray": "ray", "submitit": "slurm"}
 
-def require(module: str, extra: str = "train") -> ModuleType:
+
+def require(module: str) -> ModuleType:
     """Import an optional library.
 
     Raises
@@ -18,5 +21,6 @@ def require(module: str, extra: str = "train") -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         library = module.partition(".")[0]
+        extra = EXTRAS.get(library, "train")
         message = f"this needs {library}: pip install 'bayes-infolaw[{extra}]'"
         raise ImportError(message) from error

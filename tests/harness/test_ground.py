@@ -16,6 +16,7 @@ from bayes_infolaw.harness.record import (
     table_rows,
     write_record,
 )
+from bayes_infolaw.harness.requires import require
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.shapes import PAPER, PRESETS, SMALL, Shape, find_shape
 from bayes_infolaw.harness.shards import TokenWriter
@@ -212,6 +213,15 @@ def test_rows_are_a_table_that_fit_reads(tmp_path: Path) -> None:
     arrays = table.arrays()
     np.testing.assert_allclose(arrays.shares, [[0.05, 0.95]] * 2)
     assert not table.frame["loss_se"].any()
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torchless", "train"), ("ray.absent", "ray"), ("submitit.absent", "slurm")],
+)
+def test_an_absent_library_names_its_extra(module: str, extra: str) -> None:
+    with pytest.raises(ImportError, match=rf"pip install 'bayes-infolaw\[{extra}\]'"):
+        require(module)
 
 
 def test_a_torn_record_is_named(tmp_path: Path) -> None:
