@@ -84,7 +84,7 @@ def train_stack(
     *,
     progress: Watcher | None = None,
     folder_of: Callable[[str], Path] | None = None,
-    tensorboard: bool = False,
+    keep_weights: bool = True,
 ) -> list[RunRecord]:
     """Train and evaluate runs together, going on from their last checkpoint where there is one.
 
@@ -104,8 +104,8 @@ def train_stack(
     folder_of : callable, optional
         Folder of a run's ``log.jsonl`` and ``eval_<set>.npz`` by its name; default
         ``work / name``.
-    tensorboard : bool
-        Write TensorBoard's files as well.
+    keep_weights : bool
+        Leave each finished run's weights in its folder, as a checkpoint without moments.
 
     Returns
     -------
@@ -128,11 +128,11 @@ def train_stack(
     with ExitStack() as stack_of_logs, compiling_explained(stack.settings.compile):
         logs = []
         for member in stack.members:
-            logs.append(RunLog(folders[member.name], member.progress.step, tensorboard))
+            logs.append(RunLog(folders[member.name], member.progress.step))
             stack_of_logs.callback(logs[-1].close)
         with suppress(DivergedError):  # all of them: each has its error
             train(stack, StackedMeter(stack.members, logs, progress, stack.optimiser.clear))
-    return stack.finish(folders)
+    return stack.finish(folders, keep_weights)
 
 
 class _Stack:
@@ -169,7 +169,7 @@ class _Stack:
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the stack that goes on from it."""
         runs = {member.name: member.settings.identity() for member in self.members}
-        return dict(json.loads(json.dumps({"corpus": self.corpus.hash, **runs})))
+        return _plain({"corpus": self.corpus.hash, **runs})
 
     @property
     def steps_done(self) -> int:
@@ -237,9 +237,14 @@ class _Stack:
         facts["settings"] = self.settings.to_dict()
         save_checkpoint(self.work, state, facts)
 
-    def finish(self, folders: Mapping[str, Path]) -> list[RunRecord]:
+    def finish(self, folders: Mapping[str, Path], keep_weights: bool) -> list[RunRecord]:
         """Evaluate the trained models and put their records together."""
-        return [self._record(run, folders[member.name]) for run, member in enumerate(self.members)]
+        records = []
+        for run, member in enumerate(self.members):
+            records.append(self._record(run, folders[member.name]))
+            if keep_weights and member.going:
+                self._keep_weights(member, folders[member.name])
+        return records
 
     def _record(self, run: int, folder: Path) -> RunRecord:
         member, counts = self.members[run], self.sets_packed[run].counts
@@ -251,6 +256,19 @@ class _Stack:
         on_the_way = {n: d.only(self.sets[n].documents) for n, d in losses.items()}
         member.progress.add_point(tokens_per_step(self.settings), on_the_way)
         return training.finished(losses, folder)
+
+    def _keep_weights(self, member: Member, folder: Path) -> None:
+        """Those of the single model, which was just evaluated."""
+        weights = {name: weight.detach() for name, weight in self.single.named_parameters()}
+        identity = _plain({"corpus": self.corpus.hash, **member.settings.identity()})
+        facts = {"step": member.progress.step, "state": asdict(member.progress)}
+        facts |= {"identity": identity, "settings": member.settings.to_dict()}
+        save_checkpoint(folder, (weights, {}), facts)
+
+
+def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON would give it back."""
+    return dict(json.loads(json.dumps(content)))
 
 
 def _program(run: RunSettings) -> str:

@@ -22,7 +22,9 @@ from bayes_infolaw.harness.log import LOG  # noqa: E402
 from bayes_infolaw.harness.record import table_rows, write_record  # noqa: E402
 from bayes_infolaw.harness.stacked_sets import StackedSets  # noqa: E402
 from bayes_infolaw.harness.stacked_trainer import group, stackable, train_stack  # noqa: E402
+from bayes_infolaw.harness.start import final_sets  # noqa: E402
 from bayes_infolaw.harness.store import Corpus  # noqa: E402
+from bayes_infolaw.harness.trained import load_trained  # noqa: E402
 from bayes_infolaw.harness.trainer import train_run  # noqa: E402
 
 RUNS = [
@@ -81,15 +83,26 @@ def test_records_say_that_they_were_stacked_and_make_rows(records, tmp_path):
     assert [row["run"] for row in table_rows(records)] == ["even", "clean", "slow"]
 
 
-def test_every_run_has_its_folder(corpus, tmp_path):
+@pytest.mark.parametrize("keep", [True, False])
+def test_every_run_has_its_folder(corpus, tmp_path, keep):
     (tmp_path / "s").mkdir()
     short = [replace(run, tokens=4 * 256, eval_every=1.0) for run in RUNS]
-    found = train_stack(short, corpus, tmp_path / "s", folder_of=lambda name: tmp_path / name)
+    where = {"folder_of": lambda name: tmp_path / name, "keep_weights": keep}
+    found = train_stack(short, corpus, tmp_path / "s", **where)
     assert [record.status for record in found] == ["finished"] * 3
     for run in short:
         names = {path.name for path in (tmp_path / run.name).iterdir()}
-        assert names == {LOG, "eval_heldout.npz"}
+        assert names == {LOG, "eval_heldout.npz"} | ({"checkpoint"} if keep else set())
     assert {path.name for path in (tmp_path / "s").iterdir()} == {"checkpoint"}
+
+
+def test_the_weights_that_are_kept_are_the_runs(corpus, tmp_path):
+    records = train_stack([replace(run, tokens=4 * 256) for run in RUNS], corpus, tmp_path)
+    for record in records:
+        trained = load_trained(tmp_path / record.run, corpus)
+        assert (trained.settings, trained.finished) == (record.settings, True)
+        losses = final_sets(record.settings, corpus)["heldout"].losses(trained.model)
+        assert losses.summary() == record.losses["heldout"]
 
 
 @pytest.mark.parametrize("step", [16, 63])

@@ -24,7 +24,7 @@ from bayes_infolaw.harness.sweep.publishing import Publishing
 from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
 from bayes_infolaw.harness.sweep.table import write_study, write_table
 
-__all__ = ["ENGINES", "How", "Summary", "run_sweep"]
+__all__ = ["ENGINES", "How", "Summary", "run_sweep", "summary_of"]
 
 ENGINES = ("local", "ray", "slurm")
 ENGINE_LIBRARIES = {"ray": "ray", "slurm": "submitit"}
@@ -137,7 +137,7 @@ def run_sweep(sweep: Sweep, how: How, watcher: Watcher) -> Summary:
     said |= {"runs": len(runs), "missing": len(jobs)}
     write_provenance(folder, sweep.plan_file, sweep.file.path, sweep.corpus, said)
     stopped = not _carry_out(sweep, engine, jobs, watcher, how.drop_checkpoints)
-    return _summary(folder, runs, stopped)
+    return summary_of(folder, runs, stopped)
 
 
 def _require_libraries(how: How) -> None:
@@ -224,7 +224,8 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _summary(folder: StudyFolder, runs: Sequence[RunSettings], stopped: bool) -> Summary:
+def summary_of(folder: StudyFolder, runs: Sequence[RunSettings], stopped: bool) -> Summary:
+    """What the runs' records say."""
     records = [folder.record(run.name) for run in runs]
     status = Counter("missing" if record is None else record.status for record in records)
     failed = [record for record in records if record and record.status != "finished"]

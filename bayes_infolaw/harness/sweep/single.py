@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bayes_infolaw.harness.meter import Watcher
     from bayes_infolaw.harness.strategy import SingleProcess
 
-__all__ = ["SingleRun", "resolve_run", "train_into"]
+__all__ = ["SingleRun", "resolve_run", "stoppable", "train_into"]
 
 CELL = re.compile(r"plan, row 1(?: \(run '[^']*'\))?(?:, column )?:? ?")
 
@@ -127,7 +127,7 @@ def _trained(run: SingleRun, strategy: "SingleProcess") -> RunRecord:
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        with _watching(run.settings, strategy.is_main) as watch:
+        with stoppable(run.settings, strategy.is_main) as watch:
             return train_run(
                 run.settings,
                 run.corpus,
@@ -153,7 +153,7 @@ def _job(run: SingleRun) -> Job:
 
 
 @contextmanager
-def _watching(settings: RunSettings, shown: bool) -> "Iterator[Watcher]":
+def stoppable(settings: RunSettings, shown: bool) -> "Iterator[Watcher]":
     """A watcher that shows progress and, after SIGTERM or Ctrl-C, asks the run to stop."""
     bar = progress_bar(settings) if shown else nullcontext(lambda status: None)
     with _stop_signals() as stopping, bar as show:

@@ -1,0 +1,122 @@
+"""Sweeps stack by stack: records and table, stopping and going on, failures, other sweeps' runs."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+
+from filelock import FileLock  # noqa: E402
+
+from bayes_infolaw.errors import InputError  # noqa: E402
+from bayes_infolaw.harness import stacked_trainer  # noqa: E402
+from bayes_infolaw.harness.record import read_record  # noqa: E402
+from bayes_infolaw.harness.sweep.attempt import lock_path  # noqa: E402
+from bayes_infolaw.harness.sweep.opening import open_sweep  # noqa: E402
+from bayes_infolaw.harness.sweep.stacks import StackedHow, run_stacks  # noqa: E402
+from bayes_infolaw.tables import read_runs  # noqa: E402
+
+HEADER = "run,size,recipe,tokens,source_ratio,seed"
+ROWS = [f"r{i},31k,{i % 3},{10240 * (1 + (i == 4))},1,{i}" for i in range(5)]
+SETTINGS = """
+[training]
+seq_len = 32
+batch_tokens = 1024
+learning_rate = 1e-2
+eval_every = 1.0
+final_eval_tokens = 500
+"""
+
+
+@pytest.fixture
+def stacked(corpus_folder, plan_file, settings_file, tmp_path):
+    settings_file(SETTINGS)
+
+    def run(size: int = 3, rows: list[str] = ROWS, header: str = HEADER, **how):
+        sweep = open_sweep(plan_file(rows, header), corpus_folder, tmp_path / "study")
+        return run_stacks(sweep, StackedHow(size, **how))
+
+    return run
+
+
+@pytest.fixture
+def sizes(monkeypatch) -> list[list[str]]:
+    """Names of the runs of every stack that is trained."""
+    seen, train = [], stacked_trainer.train_stack
+
+    def hear(runs, *arguments, **options):
+        seen.append([run.name for run in runs])
+        return train(runs, *arguments, **options)
+
+    monkeypatch.setattr(stacked_trainer, "train_stack", hear)
+    return seen
+
+
+def folders(study: Path) -> list[str]:
+    return sorted(path.name for path in (study / "work").iterdir() if path.is_dir())
+
+
+def test_runs_of_a_shape_go_together(stacked, sizes, tmp_path):
+    summary = stacked()
+    assert (summary.status, summary.rows, summary.stopped) == ({"finished": 5}, 5, False)
+    assert sizes == [["r0", "r1"], ["r2", "r3"], ["r4"]]
+    table = read_runs(tmp_path / "study", prior_dominated=True)
+    assert sorted(table.frame["run"]) == ["r0", "r1", "r2", "r3", "r4"]
+    record = read_record(tmp_path / "study" / "records" / "r0.json")
+    assert record.resources["engine"] == "stacked of 2"
+    assert folders(tmp_path / "study") == ["r0", "r1", "r2", "r3", "r4"]
+    assert stacked().status == {"finished": 5}
+    assert len(sizes) == 3
+
+
+def test_a_stopped_stack_goes_on_as_it_was(stacked, sizes, tmp_path):
+    whole = ROWS[:4]
+    stopped = stacked(size=4, rows=whole, seconds=0.0)
+    assert (stopped.status, stopped.stopped) == ({"missing": 4}, True)
+    longer = [ROWS[4].replace("r4", "r9").replace("20480", "10240"), *whole]
+    assert stacked(size=5, rows=longer, drop_checkpoints=True).status == {"finished": 5}
+    assert sizes == [["r0", "r1", "r2", "r3"]] * 2 + [["r9"]]
+    found = [read_record(tmp_path / "study" / "records" / f"r{i}.json") for i in (0, 9)]
+    assert [record.resources["restarts"] for record in found] == [1, 0]
+    assert not list((tmp_path / "study" / "work").glob("*/checkpoint"))
+
+
+def test_a_stack_of_another_plan_begins_anew(stacked, sizes):
+    stacked(size=4, rows=ROWS[:2], seconds=0.0)
+    changed = [ROWS[0], ROWS[1].replace("10240,1,1", "10240,1,7")]
+    assert stacked(size=4, rows=changed).status == {"finished": 2}
+    assert sizes == [["r0", "r1"], ["r0", "r1"]]
+
+
+def test_what_breaks_is_recorded_for_every_run_and_tried_again(stacked, monkeypatch, tmp_path):
+    def broken(*arguments, **options):
+        raise RuntimeError(f"out of memory in {tmp_path / 'study' / 'records'}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stacked_trainer, "train_stack", broken)
+        summary = stacked(rows=ROWS[:2])
+    assert summary.status == {"failed": 2}
+    assert summary.failed[0].error == "RuntimeError: out of memory in <records>"
+    assert stacked(rows=ROWS[:2]).status == {"failed": 2}
+    assert stacked(rows=ROWS[:2], retry_failed=True).status == {"finished": 2}
+
+
+def test_a_diverged_run_is_recorded_beside_the_others(stacked):
+    rows = [f"{row},{rate}" for row, rate in zip(ROWS[:3], ("1e-2", "1e30", "1e-2"), strict=True)]
+    summary = stacked(rows=rows, header=f"{HEADER},learning_rate")
+    assert summary.status == {"finished": 2, "diverged": 1}
+    assert summary.rows == 2
+
+
+def test_runs_that_another_sweep_has_are_left_to_it(stacked, tmp_path):
+    lock = lock_path(tmp_path / "study" / "work" / "r1")
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        assert stacked().status == {"missing": 2, "finished": 3}
+
+
+@pytest.mark.parametrize(("how", "name"), [({"size": 0}, "stack"), ({"threads": 0}, "threads")])
+def test_bad_wishes_are_refused(stacked, how, name):
+    with pytest.raises(InputError, match=f"--{name}: must be at least 1, got 0"):
+        stacked(**how)
