@@ -6,13 +6,15 @@ import typer
 
 from bayes_infolaw.cli import options as opt
 from bayes_infolaw.cli.output import Answer, command, frame_rows, print_frame, print_notes
+from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from bayes_infolaw.harness.sweep.opening import Sweep
-    from bayes_infolaw.harness.sweep.run import Summary
+    from bayes_infolaw.harness.sweep.run import How, Summary
+    from bayes_infolaw.harness.sweep.stacks import StackedHow
 
 __all__ = ["sweep"]
 
@@ -71,6 +73,18 @@ def sweep(
         str | None,
         typer.Option(metavar="MODULE:FUNCTION", help="Another trainer, called as `train_run` is."),
     ] = None,
+    stack: Annotated[
+        int | None,
+        typer.Option(
+            metavar="R",
+            help="Train up to R runs of one shape as one program, in this process: for a device "
+            "that such runs leave idle.",
+        ),
+    ] = None,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="With --stack: stop cleanly after so long."),
+    ] = None,
     drop_checkpoints: Annotated[
         bool, typer.Option("--drop-checkpoints", help="Keep no weights of finished runs.")
     ] = False,
@@ -102,11 +116,32 @@ def sweep(
         slurm_cluster=slurm_cluster,
         train=train or TRAINER,
     )
+    together = _together(how, stack, stop_after)
     opened = open_sweep(plan, corpus, out, settings, match_repetition)
     if dry_run:
         check_records(opened.folder, opened.runs, opened.corpus, retry_failed)
         return _dry(opened, how.slots)
+    if together is not None:
+        from bayes_infolaw.harness.sweep.stacks import run_stacks
+
+        return _done(opened, run_stacks(opened, together))
     return _done(opened, run_sweep(opened, how, watching))
+
+
+def _together(how: "How", stack: int | None, stop_after: float | None) -> "StackedHow | None":
+    """What --stack asks for; it knows one process on this machine, and our own trainer."""
+    from bayes_infolaw.harness.sweep.job import TRAINER
+    from bayes_infolaw.harness.sweep.stacks import StackedHow
+
+    if stack is None:
+        if stop_after is not None:
+            raise InputError(f"--stop-after: must go with --stack, got {stop_after:g} alone")
+        return None
+    for name, default in (("engine", "local"), ("slots", None), ("nice", 0), ("train", TRAINER)):
+        if getattr(how, name) != default:
+            raise InputError(f"--stack: must go without --{name}, got {getattr(how, name)!r}")
+    kept = {name: getattr(how, name) for name in ("threads", "drop_checkpoints", "retry_failed")}
+    return StackedHow(stack, seconds=stop_after, **kept)
 
 
 def _dry(opened: "Sweep", slots: int | None) -> Answer:

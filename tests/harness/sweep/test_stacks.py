@@ -1,14 +1,17 @@
 """Sweeps stack by stack: records and table, stopping and going on, failures, other sweeps' runs."""
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 
 from filelock import FileLock  # noqa: E402
 
+from bayes_infolaw.cli.app import app  # noqa: E402
 from bayes_infolaw.errors import InputError  # noqa: E402
 from bayes_infolaw.harness import stacked_trainer  # noqa: E402
 from bayes_infolaw.harness.record import read_record  # noqa: E402
@@ -120,3 +123,27 @@ def test_runs_that_another_sweep_has_are_left_to_it(stacked, tmp_path):
 def test_bad_wishes_are_refused(stacked, how, name):
     with pytest.raises(InputError, match=f"--{name}: must be at least 1, got 0"):
         stacked(**how)
+
+
+def test_the_command_stacks(corpus_folder, plan_file, settings_file, tmp_path):
+    settings_file(SETTINGS)
+    plan, study = plan_file(ROWS[:2], HEADER), tmp_path / "study"
+
+    def invoke(*more: str):
+        words = ["sweep", plan, "--corpus", corpus_folder, "--out", study, *more]
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    for wrong, message in (
+        (["--stack", "2", "--engine", "ray"], "--stack: must go without --engine, got 'ray'"),
+        (["--stack", "2", "--slots", "3"], "--stack: must go without --slots, got 3"),
+        (["--stop-after", "3"], "--stop-after: must go with --stack, got 3 alone"),
+        (["--stack", "0"], "--stack: must be at least 1, got 0"),
+    ):
+        refused = invoke(*wrong)
+        assert (refused.exit_code, message in refused.stderr) == (2, True)
+    assert not study.exists()
+    assert invoke("--stack", "2", "--stop-after", "0").exit_code == 130
+    answer = invoke("--stack", "2", "--drop-checkpoints", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    assert json.loads(answer.stdout)["status"] == {"finished": 2}
+    assert read_record(study / "records" / "r1.json").resources["engine"] == "stacked of 2"
