@@ -91,7 +91,7 @@ def train(
     Checkpoints and logs are in OUT/work/RUN: after a kill, Ctrl-C (exit code 130) or SIGTERM the
     same command goes on, to the same last bit on the CPU. Exit code 3: the run diverged, which its
     record says and the table leaves out. On many GPUs: torchrun --nproc-per-node N
-    --no-python bayes-infolaw train ...
+    --no-python -- bayes-infolaw train ...
     """
     stated = {
         "size": size,

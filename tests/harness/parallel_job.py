@@ -15,7 +15,8 @@ from bayes_infolaw.harness.trainer import train_run
 
 def main(path: Path) -> None:
     jobs = json.loads(path.read_text())
-    with launched(jobs[0]["kind"]):  # one process group for all: gloo does not like a second
+    device = jobs[0]["settings"]["device"]
+    with launched(jobs[0]["kind"], device):  # one group for all: gloo does not like a second
         for job in jobs:
             try:
                 run(job, STRATEGIES[job["kind"]]())

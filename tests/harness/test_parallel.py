@@ -166,6 +166,22 @@ def test_tied_weights_are_sharded_as_one(corpus, tmp_path):
     assert_same_run(tmp_path / "work", (record, single))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+@pytest.mark.parametrize(
+    ("kind", "precision"), [("ddp", "fp32"), ("fsdp", "fp32"), ("fsdp", "bf16")]
+)
+def test_every_gpu_of_this_machine_agrees_with_one(corpus, tmp_path, kind, precision):
+    """NCCL on as many devices as there are (one does as well), against the first of them."""
+    run = settings(corpus, device="cuda", precision=precision)
+    record = train_run(run, Corpus.open(corpus), tmp_path / "one").to_dict()
+    processes = min(torch.cuda.device_count(), BATCH)
+    found = tmp_path / "all"
+    assert torchrun(tmp_path, [job(corpus, kind, found, run)], processes) == 0
+    assert record_of(found)["losses"]["heldout"]["nats_per_token"] == pytest.approx(
+        record["losses"]["heldout"]["nats_per_token"], rel=1e-3 if precision == "fp32" else 1e-2
+    )
+
+
 def replicated(rank: int, world: int) -> parallel.Replicated:
     made = object.__new__(parallel.Replicated)
     made.rank, made.world = rank, world
