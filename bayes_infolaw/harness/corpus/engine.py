@@ -17,6 +17,7 @@ from bayes_infolaw.harness.requires import require
 __all__ = ["Engine", "WorkerKilledError", "check_engine", "open_engine"]
 
 ENGINES = ("local", "ray", "inline")
+RAY_STARTS = 3
 Task = Callable[[], Any]
 
 
@@ -104,23 +105,40 @@ def _follow(parent: int) -> None:
 
 
 def _ray(workers: int, address: str | None) -> Iterator[Engine]:
-    ray = require("ray")
-    data = require("ray.data")
+    ray, data = require("ray"), require("ray.data")
     mine = not ray.is_initialized()
     if mine:
-        where = {"address": address} if address else {"num_cpus": workers}
-        ray.init(log_to_driver=False, include_dashboard=False, **where)
+        _connect(
+            ray, {"address": address} if address else {"address": "local", "num_cpus": workers}
+        )
     data.DataContext.get_current().enable_progress_bars = False
     try:
-        yield _Ray(data, workers)
+        yield _Ray(data)
     finally:
         if mine:
             ray.shutdown()
 
 
+def _connect(ray: Any, options: dict[str, Any]) -> None:
+    """Join a cluster or start one; Ray gives a machine 30 s, which a busy computer may exceed."""
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    local = {"include_dashboard": False} if options["address"] == "local" else {}
+    for left in reversed(range(RAY_STARTS)):
+        try:
+            ray.init(**options, **quiet, **local)
+            return
+        except ConnectionError as error:
+            rule = "must be that of a running cluster"
+            raise InputError(f"ray address: {rule}, got {options['address']!r}") from error
+        except Exception as error:  # Ray raises no narrower one when its start times out
+            ray.shutdown()
+            if not left:
+                raise WorkerKilledError(f"ray: does not start here ({error})") from error
+
+
 class _Ray:
-    def __init__(self, data: Any, workers: int) -> None:
-        self._data, self._workers = data, workers
+    def __init__(self, data: Any) -> None:
+        self._data = data
 
     def run(self, tasks: Sequence[Task]) -> Iterator[None]:
         if len(tasks) == 1:  # a dataset of one row costs seconds and gains nothing

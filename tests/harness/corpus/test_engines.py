@@ -18,6 +18,12 @@ from .test_build import files
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 SMALL = ["--vocab-size", "300", "--tokenizer-sample-mb", "1", "--chunk-mb", "1"]
+# Ray gives itself 30 to 60 s to start, which a busy machine may exceed.
+PATIENCE = {
+    "RAY_raylet_start_wait_time_s": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",
+}
 COMMAND = ["corpus", "build"]
 
 
@@ -29,7 +35,7 @@ def command(inputs, out, *more):
 
 def start(arguments):
     code = "from bayes_infolaw.cli import main; main()"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **PATIENCE}
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
