@@ -18,6 +18,7 @@ from bayes_infolaw.harness.transformer import (
     EPSILON,
     Transformer,
     causal_attention,
+    gated,
     linear_cross_entropy,
     rotary_angles,
 )
@@ -88,8 +89,7 @@ class StackedBlock(nn.Module):
         length, heads = angles.shape[0], self.shape.heads
         qkv = self.qkv(self.attention_norm(x)).view(-1, length, 3, heads, self.shape.head_dim)
         x = x + self.attention_out(causal_attention(qkv, angles).view(x.shape))
-        gate, value = self.gate_value(self.mlp_norm(x)).chunk(2, dim=-1)
-        return x + self.mlp_out(F.silu(gate) * value)
+        return x + self.mlp_out(gated(self.gate_value(self.mlp_norm(x))))
 
 
 class StackedTransformer(nn.Module):

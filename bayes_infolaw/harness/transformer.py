@@ -12,7 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayes_infolaw.harness.cpu_functions import ChunkedCrossEntropy, NormByHand, is_eager_cpu
+from bayes_infolaw.harness.cpu_functions import (
+    ChunkedCrossEntropy,
+    GateByHand,
+    NormByHand,
+    is_eager_cpu,
+)
 from bayes_infolaw.harness.shapes import Shape
 
 __all__ = [
@@ -21,6 +26,7 @@ __all__ = [
     "RMSNorm",
     "Transformer",
     "causal_attention",
+    "gated",
     "linear_cross_entropy",
     "rotary_angles",
     "rotate",
@@ -77,8 +83,7 @@ class Block(nn.Module):
         """(B, s, h) and the (s, head_dim / 2, 2) of `rotary_angles` -> (B, s, h)."""
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))
         x = x + self.attention_out(causal_attention(qkv, angles))
-        gate, value = self.gate_value(self.mlp_norm(x)).chunk(2, dim=-1)
-        return x + self.mlp_out(F.silu(gate) * value)
+        return x + self.mlp_out(gated(self.gate_value(self.mlp_norm(x))))
 
 
 class Transformer(nn.Module):
@@ -193,6 +198,14 @@ def causal_attention(qkv: Tensor, angles: Tensor) -> Tensor:
     query, key, value = (part.transpose(1, 2) for part in (query, key, value.squeeze(2)))
     mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
     return mixed.transpose(1, 2).flatten(2)
+
+
+def gated(gate_value: Tensor) -> Tensor:
+    """(..., 2 m) gates and values side by side -> (..., m) ``silu(gate) * value``."""
+    if is_eager_cpu(gate_value):
+        return cast(Tensor, GateByHand.apply(gate_value))
+    gate, value = gate_value.chunk(2, dim=-1)
+    return F.silu(gate) * value
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

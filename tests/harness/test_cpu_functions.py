@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: E402
 from bayes_infolaw.harness import cpu_functions  # noqa: E402
 from bayes_infolaw.harness.cpu_functions import (  # noqa: E402
     ChunkedCrossEntropy,
+    GateByHand,
     NormByHand,
     is_eager_cpu,
 )
@@ -39,6 +40,15 @@ def test_norm_is_torchs():
     torch.testing.assert_close(ours_grads, torch.autograd.grad((theirs * weight).sum(), (x, gain)))
 
 
+def test_gate_is_torchs():
+    x, weight = drawn(2, 3, 10), drawn(2, 3, 5, seed=1).detach()
+    ours, theirs = GateByHand.apply(x), F.silu(x[..., :5]) * x[..., 5:]
+    torch.testing.assert_close(ours, theirs)
+    (ours_grad,) = torch.autograd.grad((ours * weight).sum(), x)
+    (theirs_grad,) = torch.autograd.grad((theirs * weight).sum(), x)
+    torch.testing.assert_close(ours_grad, theirs_grad)
+
+
 @pytest.mark.parametrize("rows", [1, 10, 23])
 def test_cross_entropy_is_torchs_whatever_the_chunks(monkeypatch, rows):
     monkeypatch.setattr(cpu_functions, "MIN_ROWS", 10)
@@ -61,3 +71,12 @@ def test_they_serve_eager_fp32_alone():
     assert not is_eager_cpu(x.bfloat16())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not is_eager_cpu(x)
+
+
+def test_cross_entropy_of_a_hopeless_guess_is_finite():
+    x, weight = torch.tensor([[200.0], [-200.0]]), torch.tensor([[1.0], [-1.0], [0.0]])
+    x.requires_grad_()
+    loss = ChunkedCrossEntropy.apply(x, weight, torch.tensor([1, 0]))
+    assert loss.item() == pytest.approx(400.0)
+    loss.backward()
+    torch.testing.assert_close(x.grad, torch.tensor([[1.0], [-1.0]]))
