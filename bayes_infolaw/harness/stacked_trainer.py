@@ -162,6 +162,7 @@ class _Stack:
             self._resume(found)
         self.clip = clip_by_run
         if self.settings.compile:
+            torch.compiler.reset()  # a sweep's many stacks would use up the limit of recompiling
             self.model.compile(dynamic=False)
             self.clip = torch.compile(clip_by_run, dynamic=False)
 
