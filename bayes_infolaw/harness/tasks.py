@@ -79,7 +79,7 @@ def load_tasks(tasks: Sequence[str | Path], settings: TaskSettings | None = None
     ImportError
         The extra ``tasks`` is not installed.
     """
-    require("lm_eval", "tasks")
+    require("lm_eval")
     loaded = LoadedTasks({}, settings or TaskSettings())
     for name, found in itertools.chain.from_iterable(_load(task) for task in tasks):
         if name in loaded.found:
