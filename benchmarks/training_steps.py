@@ -14,12 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bayes_infolaw.harness.optimiser import make_optimiser, set_learning_rate
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.shapes import Shape
-from bayes_infolaw.harness.stacked import StackedAdamW, StackedTransformer, clip_by_run
-from bayes_infolaw.harness.strategy import SingleProcess
-from bayes_infolaw.harness.transformer import Transformer
+from bayes_infolaw.harness.training.optimiser import make_optimiser, set_learning_rate
+from bayes_infolaw.harness.training.stacked.model import (
+    StackedAdamW,
+    StackedTransformer,
+    clip_by_run,
+)
+from bayes_infolaw.harness.training.strategy import SingleProcess
+from bayes_infolaw.harness.training.transformer import Transformer
 
 __all__ = ["Step", "Workload", "one_after_another", "our_step", "plain_step", "stacked_step"]
 

@@ -30,18 +30,29 @@ LADDER = (
 RANK = {place: rank for rank, places in enumerate(LADDER) for place in places}
 TOP_MODULES = (PACKAGE, f"{PACKAGE}.demo")
 
+# Part of the harness -> the parts whose modules it may import; all read its ground, which is the
+# modules that lie in no part. Two wings: text to a corpus folder, and that folder to run tables.
+HARNESS = {
+    "ground": (),
+    "quality": (),
+    "corpus": ("quality",),
+    "training": (),
+    "tasks": ("training",),
+    "sweep": ("training", "tasks"),
+}
+
 # library -> the modules that may import it
 HOMES = {
-    "torch": ("harness.*", "harness"),
-    "tokenizers": ("harness.*", "harness"),
-    "safetensors": ("harness.*", "harness"),
-    "datasets": ("harness.*",),
+    "torch": ("harness.training.*", "harness.tasks.*"),
+    "tokenizers": ("harness.corpus.*", "harness.tasks.*"),
+    "safetensors": ("harness.training.*",),
+    "datasets": ("harness.corpus.*",),
     "duckdb": ("harness.*",),
-    "lm_eval": ("harness.*",),
-    "ray": ("harness.*",),
-    "rensa": ("harness.*",),
-    "sklearn": ("harness.*",),
-    "submitit": ("harness.*",),
+    "lm_eval": ("harness.tasks.*",),
+    "ray": ("harness.corpus.*", "harness.sweep.*"),
+    "rensa": ("harness.corpus.*",),
+    "sklearn": ("harness.quality.*",),
+    "submitit": ("harness.sweep.*",),
     "pymc": ("inference.pymc_*",),
     "pytensor": ("inference.pymc_*",),
     "nutpie": ("inference.pymc_*",),
@@ -92,7 +103,8 @@ def absolute_base(module: str, node: ast.ImportFrom, is_package: bool) -> str:
 def dynamic_import(call: ast.Call) -> Iterator[str]:
     name = ast.unparse(call.func)
     first = call.args[0] if call.args else None
-    if name.endswith(("import_module", "__import__")) and isinstance(first, ast.Constant):
+    named = name.endswith(("import_module", "__import__")) or name == "require"
+    if named and isinstance(first, ast.Constant):
         yield str(first.value)
 
 
@@ -120,6 +132,25 @@ def allowed(importer: str, imported: str) -> bool:
     if imported == "harness":
         return importer in ("harness", "cli")
     return importer == imported or RANK[imported] < RANK[importer]
+
+
+def harness_part(module: str) -> str | None:
+    """ "ground" or the package inside the harness; None outside it."""
+    below = module.removeprefix(f"{PACKAGE}.harness").lstrip(".")
+    if place_of(module) != "harness":
+        return None
+    part = below.partition(".")[0]
+    return part if part in HARNESS else "ground"
+
+
+def harness_crossings(sources: Sources) -> list[str]:
+    """Imports between parts of the harness that their order does not have."""
+    found = []
+    for importer, imported in edges(sources):
+        a, b = harness_part(importer), harness_part(imported)
+        if a and b and b not in (a, "ground", *HARNESS[a]):
+            found.append(f"{importer} -> {imported}")
+    return found
 
 
 def strangers(sources: Sources) -> list[str]:
@@ -168,6 +199,17 @@ def test_imports_run_one_way():
     assert upward_imports(package_sources()) == []
 
 
+def test_every_package_of_the_harness_is_a_part():
+    packages = {
+        p.name for p in (ROOT / PACKAGE / "harness").iterdir() if (p / "__init__.py").exists()
+    }
+    assert packages == set(HARNESS) - {"ground"}
+
+
+def test_parts_of_the_harness_keep_their_order():
+    assert harness_crossings(package_sources()) == []
+
+
 def test_no_import_cycle():
     assert cycle(package_sources()) == []
 
@@ -194,6 +236,25 @@ def test_an_upward_import_is_found(module, source):
     assert len(upward_imports(sources | {f"{PACKAGE}.{module}": source})) == 1
 
 
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("store", "training.trainer"),
+        ("quality.scorers", "corpus.words"),
+        ("corpus.build", "training.evaluate"),
+        ("training.results", "sweep.table"),
+        ("training.trainer", "tasks.model"),
+        ("tasks.model", "sweep.table"),
+    ],
+)
+def test_a_crossing_inside_the_harness_is_found(importer, imported):
+    inside = f"{PACKAGE}.harness"
+    sources = {f"{inside}.{imported}": "", f"{inside}.{importer}": f"import {inside}.{imported}"}
+    back = {f"{inside}.{importer}": "", f"{inside}.{imported}": f"import {inside}.store"}
+    assert len(harness_crossings({inside: "", **sources})) == 1
+    assert harness_crossings({inside: "", f"{inside}.store": "", **back}) == []
+
+
 def test_a_downward_import_passes():
     source = "from . import model\nfrom .laws import infolaw\nimport numpy as np"
     known = {f"{PACKAGE}.{name}": "" for name in ("model", "laws", "laws.infolaw")}
@@ -217,6 +278,8 @@ def test_a_cycle_is_found():
         ("inference.nuts", "def f():\n    from pymc import Model"),
         ("cli.plot", "import matplotlib.pyplot as plt"),
         ("laws.infolaw", "import jax.numpy as jnp"),
+        ("harness.corpus.tokens", "import torch"),
+        ("harness.store", "from .requires import require\nrequire('torch')"),
     ],
 )
 def test_a_stranger_is_found(module, source):

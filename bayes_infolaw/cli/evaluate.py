@@ -7,14 +7,13 @@ import typer
 
 from bayes_infolaw.cli import options as opt
 from bayes_infolaw.cli.output import Answer, command, print_frame, print_notes, progress
-from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bayes_infolaw.harness.task_scores import TaskScore
-    from bayes_infolaw.harness.tasks import LoadedTasks
-    from bayes_infolaw.harness.trained import TrainedModel
+    from bayes_infolaw.harness.tasks.evaluate import LoadedTasks
+    from bayes_infolaw.harness.tasks.scores import TaskScore
+    from bayes_infolaw.harness.training.trained import TrainedModel
 
 __all__ = ["evaluate"]
 
@@ -57,7 +56,7 @@ def evaluate(
     stand-in for accuracy. choice_nats is -log of the right answer's share among the choices.
     """
     from bayes_infolaw.harness.store import Corpus
-    from bayes_infolaw.harness.tasks import TaskSettings, load_tasks
+    from bayes_infolaw.harness.tasks.evaluate import TaskSettings, load_tasks
 
     opt.require_folder(out)
     opened = Corpus.open(corpus)
@@ -65,7 +64,7 @@ def evaluate(
     settings = TaskSettings(shots, limit, seed)
     loaded = load_tasks([name.strip() for name in tasks.split(",")], settings)
     payload: dict[str, Any] = {"corpus": opened.hash, "runs": [], "out": out, "notes": []}
-    from bayes_infolaw.harness.trained import load_trained
+    from bayes_infolaw.harness.training.trained import load_trained
 
     for path in runs:
         trained = load_trained(path, opened, device)
@@ -78,21 +77,14 @@ def evaluate(
 
 
 def _device(device: str, threads: int) -> str:
-    from bayes_infolaw.harness.requires import require
+    from bayes_infolaw.harness.training.device import chosen_device, use_threads
 
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
-        raise InputError(f"--device: must be auto, cpu or cuda, got {device!r}")
-    if threads < 1:
-        raise InputError(f"--threads: must be at least 1, got {threads}")
-    torch = require("torch")
-    torch.set_num_threads(threads)
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    use_threads(threads)
+    return chosen_device(device)
 
 
 def _scores(trained: "TrainedModel", corpus: Any, loaded: "LoadedTasks") -> dict[str, "TaskScore"]:
-    from bayes_infolaw.harness.tasks import evaluate_tasks
+    from bayes_infolaw.harness.tasks.evaluate import evaluate_tasks
 
     with progress(trained.settings.name) as tell, trained.precision():
         return evaluate_tasks(
@@ -101,7 +93,7 @@ def _scores(trained: "TrainedModel", corpus: Any, loaded: "LoadedTasks") -> dict
 
 
 def _result(trained: "TrainedModel", scores: dict[str, "TaskScore"]) -> dict[str, Any]:
-    from bayes_infolaw.harness.task_scores import mean_answer_loss
+    from bayes_infolaw.harness.tasks.scores import mean_answer_loss
 
     return {
         "run": trained.settings.name,

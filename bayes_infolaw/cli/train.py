@@ -128,12 +128,9 @@ def _recipe(text: str | None) -> dict[str, Any]:
 
 
 def _device(device: str, precision: str | None) -> dict[str, str]:
-    from bayes_infolaw.harness.requires import require
+    from bayes_infolaw.harness.training.device import chosen_device
 
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
-        raise InputError(f"--device: must be auto, cpu or cuda, got {device!r}")
-    if device == "auto":
-        device = "cuda" if require("torch").cuda.is_available() else "cpu"
+    device = chosen_device(device)
     own = {} if device == "cpu" or precision else {"precision": "bf16"}
     return {"device": device, **own}
 
@@ -164,8 +161,8 @@ def _resolved(
 
 
 def _trained(made: "SingleRun", parallel: str, notes: list[str]) -> Answer:
-    from bayes_infolaw.harness.parallel import launched
     from bayes_infolaw.harness.sweep.single import train_into
+    from bayes_infolaw.harness.training.parallel import launched
 
     try:
         with launched(parallel, made.settings.device) as strategy:

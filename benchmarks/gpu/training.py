@@ -41,9 +41,9 @@ from training_steps import (  # noqa: E402
     stacked_step,
 )
 
-from bayes_infolaw.harness.log import model_flops, peak_flops  # noqa: E402
 from bayes_infolaw.harness.settings import deepseek_batch  # noqa: E402
 from bayes_infolaw.harness.shapes import SMALL, Shape  # noqa: E402
+from bayes_infolaw.harness.training.log import model_flops, peak_flops  # noqa: E402
 
 PARTS = ("speed", "stack", "peak", "same", "sizes")
 RUNS = 16

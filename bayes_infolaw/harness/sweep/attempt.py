@@ -19,7 +19,7 @@ from bayes_infolaw.harness.record import DivergedError, RunRecord, write_record
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.sweep.job import BUSY, DONE, PROGRESS, STOPPED, Job, Progress
-from bayes_infolaw.harness.sweep.versions import versions
+from bayes_infolaw.harness.versions import versions
 from bayes_infolaw.whole_file import write_whole
 
 __all__ = ["StopRunError", "attempt", "clear_work", "failure", "is_locked"]

@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["BUSY", "CRASHED", "DONE", "STOPPED", "TRAINER", "Job", "Progress", "read_progress"]
 
-TRAINER = "bayes_infolaw.harness.trainer:train_run"
+TRAINER = "bayes_infolaw.harness.training.trainer:train_run"
 DONE, BUSY, STOPPED, CRASHED = 0, 75, 76, 1
 """A worker's exit codes: recorded; another worker has the run; stopped when asked; died."""
 PROGRESS = "progress.json"

@@ -1,10 +1,8 @@
 """The local engine: one process a slot on this machine."""
 
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.sweep.engine import (
     CRASHES_ALLOWED,
     Engine,
@@ -15,7 +13,7 @@ from bayes_infolaw.harness.sweep.engine import (
 from bayes_infolaw.harness.sweep.job import Job
 from bayes_infolaw.harness.sweep.process import WorkerProcess
 
-__all__ = ["LocalEngine", "visible_gpus"]
+__all__ = ["LocalEngine"]
 
 
 class LocalEngine(Engine):
@@ -57,25 +55,3 @@ class LocalEngine(Engine):
 
     def _cancel(self, handles: Sequence[tuple[int, WorkerProcess]]) -> None:
         stop_workers([process for _, process in handles])
-
-
-def visible_gpus(wanted: Collection[str]) -> list[str]:
-    """GPUs to deal out where the runs want "cuda" as such (not "cuda:1").
-
-    Raises
-    ------
-    InputError
-        They do, and no device is visible.
-    """
-    if "cuda" not in wanted:
-        return []
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        found = [device.strip() for device in named.split(",") if device.strip()]
-    else:
-        import torch
-
-        found = [str(number) for number in range(torch.cuda.device_count())]
-    if not found:
-        raise InputError("device: cuda needs a visible GPU, got none")
-    return found

@@ -12,7 +12,7 @@ from filelock import FileLock
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.sweep.folder import StudyFolder
-from bayes_infolaw.harness.sweep.versions import versions
+from bayes_infolaw.harness.versions import versions
 from bayes_infolaw.tables.files import write_text
 from bayes_infolaw.whole_file import write_whole
 

@@ -17,12 +17,13 @@ from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.sweep.engine import Engine, Watch
 from bayes_infolaw.harness.sweep.folder import StudyFolder
 from bayes_infolaw.harness.sweep.job import TRAINER, Job
-from bayes_infolaw.harness.sweep.local import LocalEngine, visible_gpus
+from bayes_infolaw.harness.sweep.local import LocalEngine
 from bayes_infolaw.harness.sweep.opening import Sweep
 from bayes_infolaw.harness.sweep.provenance import write_provenance
 from bayes_infolaw.harness.sweep.publishing import Publishing
 from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
 from bayes_infolaw.harness.sweep.table import write_study, write_table
+from bayes_infolaw.harness.training.device import visible_gpus
 
 __all__ = ["ENGINES", "How", "Summary", "run_sweep", "summary_of"]
 

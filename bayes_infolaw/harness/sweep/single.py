@@ -14,7 +14,6 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.log import Status, progress_bar
 from bayes_infolaw.harness.record import DivergedError, RunRecord, write_record
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
@@ -24,10 +23,11 @@ from bayes_infolaw.harness.sweep.job import Job
 from bayes_infolaw.harness.sweep.plan import resolve_plan
 from bayes_infolaw.harness.sweep.settings_file import SweepFile
 from bayes_infolaw.harness.sweep.table import write_study, write_table
+from bayes_infolaw.harness.training.log import Status, progress_bar
 
 if TYPE_CHECKING:
-    from bayes_infolaw.harness.meter import Watcher
-    from bayes_infolaw.harness.strategy import SingleProcess
+    from bayes_infolaw.harness.training.meter import Watcher
+    from bayes_infolaw.harness.training.strategy import SingleProcess
 
 __all__ = ["SingleRun", "resolve_run", "stoppable", "train_into"]
 
@@ -96,7 +96,7 @@ def train_into(run: SingleRun, strategy: "SingleProcess | None" = None) -> RunRe
         There is a record of this name already, another process trains it, or the settings do not
         fit the corpus, the machine or the checkpoint.
     """
-    from bayes_infolaw.harness.strategy import SingleProcess
+    from bayes_infolaw.harness.training.strategy import SingleProcess
 
     strategy = strategy or SingleProcess()
     if not strategy.is_main:
@@ -123,7 +123,7 @@ def _alone(work: Path) -> Iterator[None]:
 
 
 def _trained(run: SingleRun, strategy: "SingleProcess") -> RunRecord:
-    from bayes_infolaw.harness.trainer import train_run
+    from bayes_infolaw.harness.training.trainer import train_run
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:

@@ -32,8 +32,8 @@ from bayes_infolaw.harness.sweep.table import write_study, write_table
 from bayes_infolaw.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from bayes_infolaw.harness.log import Status
-    from bayes_infolaw.harness.meter import Watcher
+    from bayes_infolaw.harness.training.log import Status
+    from bayes_infolaw.harness.training.meter import Watcher
 
 __all__ = ["StackedHow", "run_stacks"]
 
@@ -108,7 +108,7 @@ def run_stacks(sweep: Sweep, how: StackedHow) -> Summary:
 
 def _stacks(sweep: Sweep, missing: Sequence[RunSettings], size: int) -> list[list[RunSettings]]:
     """Stacks that were begun, then those of the runs that are left."""
-    from bayes_infolaw.harness.stacked_trainer import group
+    from bayes_infolaw.harness.training.stacked.trainer import group
 
     by_name = {run.name: run for run in missing}
     begun = []
@@ -171,7 +171,7 @@ class _Attempt:
         write_whole(work / MEMBERS, lambda part: part.write_text(text, encoding="utf-8"))
 
     def _records(self, work: Path) -> list[RunRecord]:
-        from bayes_infolaw.harness.stacked_trainer import train_stack
+        from bayes_infolaw.harness.training.stacked.trainer import train_stack
 
         started = datetime.now(UTC).isoformat(timespec="seconds")
         shown = replace(self.stack[0], name=f"{self.stack[0].name}+{len(self.stack) - 1}")

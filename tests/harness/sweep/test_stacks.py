@@ -13,11 +13,11 @@ from filelock import FileLock  # noqa: E402
 
 from bayes_infolaw.cli.app import app  # noqa: E402
 from bayes_infolaw.errors import InputError  # noqa: E402
-from bayes_infolaw.harness import stacked_trainer  # noqa: E402
 from bayes_infolaw.harness.record import read_record  # noqa: E402
 from bayes_infolaw.harness.sweep.attempt import lock_path  # noqa: E402
 from bayes_infolaw.harness.sweep.opening import open_sweep  # noqa: E402
 from bayes_infolaw.harness.sweep.stacks import StackedHow, run_stacks  # noqa: E402
+from bayes_infolaw.harness.training.stacked import trainer  # noqa: E402
 from bayes_infolaw.tables import read_runs  # noqa: E402
 
 HEADER = "run,size,recipe,tokens,source_ratio,seed"
@@ -46,13 +46,13 @@ def stacked(corpus_folder, plan_file, settings_file, tmp_path):
 @pytest.fixture
 def sizes(monkeypatch) -> list[list[str]]:
     """Names of the runs of every stack that is trained."""
-    seen, train = [], stacked_trainer.train_stack
+    seen, train = [], trainer.train_stack
 
     def hear(runs, *arguments, **options):
         seen.append([run.name for run in runs])
         return train(runs, *arguments, **options)
 
-    monkeypatch.setattr(stacked_trainer, "train_stack", hear)
+    monkeypatch.setattr(trainer, "train_stack", hear)
     return seen
 
 
@@ -97,7 +97,7 @@ def test_what_breaks_is_recorded_for_every_run_and_tried_again(stacked, monkeypa
         raise RuntimeError(f"out of memory in {tmp_path / 'study' / 'records'}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stacked_trainer, "train_stack", broken)
+        patch.setattr(trainer, "train_stack", broken)
         summary = stacked(rows=ROWS[:2])
     assert summary.status == {"failed": 2}
     assert summary.failed[0].error == "RuntimeError: out of memory in <records>"

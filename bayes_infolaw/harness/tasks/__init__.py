@@ -1,0 +1,1 @@
+"""Trained models and multiple-choice tasks -> the likelihood of the right answers."""

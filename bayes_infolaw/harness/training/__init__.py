@@ -1,0 +1,1 @@
+"""Settings and a corpus -> a trained, evaluated model and its record, resumable at any step."""
