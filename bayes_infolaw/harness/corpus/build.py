@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.corpus import bucketing, clusters, duplicates, scoring, tokens
+from bayes_infolaw.harness.corpus import bucketing, clusters, duplicates, overlap, scoring, tokens
 from bayes_infolaw.harness.corpus.chunks import EVALUATION, REFERENCE, TRAIN
 from bayes_infolaw.harness.corpus.engine import WorkerKilledError, check_engine, open_engine
 from bayes_infolaw.harness.corpus.ingest import ROLE_NAMES, Source, check_sources, ingest
@@ -228,8 +228,9 @@ def _run(run: Runner, out: Path, inputs: Inputs, sources: Sequence[Source]) -> d
 def _deduplicate(run: Runner) -> dict[str, Any]:
     chunks = run.work.chunks
     tests = [chunk for chunk in chunks if chunk.held_out]
-    run(Stage("shingles", "reading evaluation sets", duplicates.evaluation_shingles, tests))
-    run(Stage("shingles-all", "merging evaluation sets", duplicates.merge_shingles, [None]))
+    found = run(Stage("shingles", "reading evaluation sets", overlap.collect_runs, tests))
+    runs = {kind: sum(entry[kind] for entry in found) for kind in found[0]}
+    run(Stage("shingles-all", "merging evaluation sets", overlap.merge_runs, [runs]))
     signed = run(Stage("sign", "signing documents", duplicates.sign, chunks))
     n_keys = sum(entry["band_keys"] for entry in signed)
     ranges = duplicates.band_ranges(n_keys, run.work.settings.chunk_mb * KEYS_PER_MB)

@@ -12,7 +12,9 @@ from bayes_infolaw.harness.corpus.work import Chunk, Work
 
 __all__ = ["EXAMPLE", "FATES", "HELD_OUT", "KEPT", "connect", "decide"]
 
-KEPT, HELD_OUT, EXAMPLE, DUPLICATE, NEAR_TEST, SHARES_TEST, TWIN, BAD_EXAMPLE = range(8)
+KEPT, HELD_OUT, EXAMPLE, DUPLICATE, NEAR_TEST, SHARES_TEST, TWIN, BAD_EXAMPLE, NEAR_EXAMPLE = range(
+    9
+)
 FATES = (
     "training",
     "evaluation",
@@ -22,6 +24,7 @@ FATES = (
     "overlapping with the evaluation sets removed",
     "near-duplicates within the evaluation sets removed",
     "reference documents close to the evaluation sets removed",
+    "near-duplicates of the reference removed",
 )
 PAIRS_AT_ONCE = 2**18
 NOBODY = np.iinfo(np.int64).max
@@ -96,10 +99,10 @@ def _span(chunk: Chunk) -> slice:
 def _first_of_each(
     work: Work, chunks: Sequence[Chunk], parent: np.ndarray
 ) -> dict[int, np.ndarray]:
-    """The first held-out and the first trainable document of each component, by its root."""
+    """The first document of each role in each component, by the component's root."""
     n = len(parent)
     first: dict[int, np.ndarray] = {
-        role: _memmap(work, f"first-{role}", n) for role in (TRAIN, EVALUATION)
+        role: _memmap(work, f"first-{role}", n) for role in (TRAIN, EVALUATION, REFERENCE)
     }
     for chunk in chunks:
         for array in first.values():
@@ -124,13 +127,15 @@ def _fates(
     numbers = np.arange(chunk.first, chunk.first + chunk.documents)
     root = roots(parent, numbers)
     near_test = first[EVALUATION][root] != NOBODY
+    near_example = first[REFERENCE][root] != NOBODY  # it taught the scorers: not to be scored
     repeated = (first[TRAIN][root] != numbers) & settings.dedup.enabled
     twin = (first[EVALUATION][root] != numbers) & bool(settings.heldout.fraction)
-    train = np.select([near_test, overlaps, repeated], [NEAR_TEST, SHARES_TEST, DUPLICATE], KEPT)
-    example = np.where(near_test | overlaps, BAD_EXAMPLE, EXAMPLE)
-    fates = np.select(
-        [roles == TRAIN, roles == REFERENCE],
-        [train, example],
-        np.where(twin & settings.dedup.enabled, TWIN, HELD_OUT),
+    train = np.select(
+        [near_test, overlaps, near_example, repeated],
+        [NEAR_TEST, SHARES_TEST, NEAR_EXAMPLE, DUPLICATE],
+        KEPT,
     )
+    example = np.where(near_test | overlaps, BAD_EXAMPLE, EXAMPLE)
+    held_out = np.where(twin & settings.dedup.enabled, TWIN, HELD_OUT)
+    fates = np.select([roles == TRAIN, roles == REFERENCE], [train, example], held_out)
     return fates.astype(np.uint8), n_bytes

@@ -8,52 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from bayes_infolaw.harness.corpus.chunks import EVALUATION, read_texts
-from bayes_infolaw.harness.corpus.settings import Dedup, Overlap
+from bayes_infolaw.harness.corpus.chunks import read_texts
+from bayes_infolaw.harness.corpus.overlap import EvaluationRuns, overlapping
+from bayes_infolaw.harness.corpus.settings import Dedup
 from bayes_infolaw.harness.corpus.words import Words, mix, read_words
 from bayes_infolaw.harness.corpus.work import Chunk, Work
 from bayes_infolaw.harness.requires import require
 
-__all__ = [
-    "BandRange",
-    "band_ranges",
-    "evaluation_shingles",
-    "find_pairs",
-    "merge_shingles",
-    "pair_file",
-    "sign",
-]
+__all__ = ["BandRange", "band_ranges", "find_pairs", "pair_file", "sign"]
 
-SHINGLES = "all-sets.npy"
 MOST_LEADERS = 64
-
-
-def evaluation_shingles(work: Work, chunk: Chunk) -> dict[str, Any]:
-    """Save the word n-grams of a chunk's held-out documents."""
-    n, found = work.settings.overlap.ngram, [np.empty(0, dtype=np.uint64)]
-    for group in read_texts(work.documents(chunk), ("role",)):
-        pairs = zip(group["text"], group["role"], strict=True)
-        texts = [text for text, role in pairs if role == EVALUATION]
-        if texts:
-            found.append(np.unique(read_words(texts).shingles(n)[0]))
-    work.save("shingles", chunk, np.unique(np.concatenate(found)))
-    return {}
-
-
-def merge_shingles(work: Work, _: None) -> dict[str, Any]:
-    """Save the word n-grams of all evaluation sets as one rising array."""
-    found = np.empty(0, dtype=np.uint64)
-    for chunk in work.chunks:
-        if chunk.held_out:
-            found = np.union1d(found, work.array("shingles", chunk))
-    np.save(work.path("shingles", SHINGLES), found)
-    return {"shingles": len(found)}
 
 
 def sign(work: Work, chunk: Chunk) -> dict[str, Any]:
     """Save signatures, band keys and overlap with the evaluation sets of a chunk's documents."""
-    dedup, overlap = work.settings.dedup, work.settings.overlap
-    evaluation = np.load(work.path("shingles", SHINGLES), mmap_mode="r")
+    dedup, evaluation = work.settings.dedup, EvaluationRuns.open(work)
     keys, shared, first = [], [], chunk.first
     with work.path("signatures", f"{chunk.name}.bin").open("wb") as file:
         for group in read_texts(work.documents(chunk)):
@@ -61,7 +30,7 @@ def sign(work: Work, chunk: Chunk) -> dict[str, Any]:
             signatures = _signatures(words, dedup, work.settings.seed)
             file.write(signatures.tobytes())
             keys.append(_band_keys(signatures, dedup, first))
-            shared.append(_overlaps(words, evaluation, overlap))
+            shared.append(overlapping(words, evaluation, work.settings.overlap))
             first += len(signatures)
     rows = np.concatenate(keys)
     work.save("bands", chunk, rows[np.argsort(rows[:, 0], kind="stable")])
@@ -88,18 +57,6 @@ def _band_keys(signatures: np.ndarray, dedup: Dedup, first: int) -> np.ndarray:
         keys = mix(keys ^ mix(bands[:, :, row]))
     numbers = np.arange(first, first + len(used), dtype=np.uint64)
     return np.stack([keys.ravel(), np.repeat(numbers, dedup.bands)], axis=1)
-
-
-def _overlaps(words: Words, evaluation: np.ndarray, overlap: Overlap) -> np.ndarray:
-    """(documents,) bool: enough of a document's shingles occur in an evaluation set."""
-    if not len(evaluation):
-        return np.zeros(len(words.counts), dtype=bool)
-    hashes, offsets = words.shingles(overlap.ngram)
-    at = np.minimum(np.searchsorted(evaluation, hashes), len(evaluation) - 1)
-    starts = offsets[:-1].astype(np.int64)
-    found = np.add.reduceat((evaluation[at] == hashes).astype(np.int64), starts)
-    total = np.diff(offsets).astype(np.int64)
-    return (found >= overlap.least) & (found >= overlap.share * total)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """What a corpus build is asked to do; everything here decides the result."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.corpus.words import SHINGLING
 
 __all__ = ["Columns", "CorpusSettings", "Dedup", "HeldOut", "Overlap", "TokenizerSettings"]
 
@@ -79,6 +79,9 @@ class Overlap:
         Least number of a document's shingles that occur in an evaluation set ...
     share : float
         ... and their least share in the document.
+
+    A document too short for so many overlaps where it is contained whole, from 8 words on; one of
+    fewer words where it is equal to an evaluation document.
     """
 
     ngram: int = 13
@@ -154,6 +157,8 @@ class CorpusSettings:
         Draws the split, the samples and the hash functions.
     quality : dict
         Settings of the scorers, as `quality.QualitySettings.to_dict` gives them.
+    shingling : int
+        Version of the way texts are cut into words, for near-duplicates and overlap; not a choice.
     """
 
     percentiles: tuple[float, ...] = (0, 5, 20, 40, 60, 80, 100)
@@ -167,6 +172,7 @@ class CorpusSettings:
     chunk_mb: int = 16
     seed: int = 0
     quality: dict[str, Any] = field(default_factory=dict)
+    shingling: int = SHINGLING
 
     def __post_init__(self) -> None:
         cuts = self.percentiles
@@ -189,12 +195,6 @@ class CorpusSettings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON types."""
         return json.loads(json.dumps(asdict(self)))
-
-    @property
-    def hash(self) -> str:
-        """16 hexadecimal digits over all settings."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _require(fine: bool, what: str, rule: str, value: object) -> None:

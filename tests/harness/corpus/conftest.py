@@ -23,7 +23,7 @@ SETTINGS = CorpusSettings(
     chunk_mb=1,
     quality=QUALITY,
 )
-N_COPIES, N_LEAKS, N_QUOTES = 12, 5, 4
+N_COPIES, N_LEAKS, N_QUOTES, N_EXAMPLES = 12, 5, 4, 3
 
 
 @contextmanager
@@ -52,13 +52,17 @@ def documents():
         {**row, "id": row["id"] + "-quote", "text": row["text"] + " " + quoted["text"][:400]}
         for row, quoted in zip(essays[:N_QUOTES], test[10:], strict=False)
     ]
-    return {"own": own, "copies": copies, "leaks": leaks, "quotes": quotes, "test": test}
+    primers = [row for row in own if row["source"] == "primer"]
+    examples = renamed(primers[:N_EXAMPLES], "-again", source="web")
+    copied = {"copies": copies, "leaks": leaks, "quotes": quotes, "examples": examples}
+    return {"own": own, **copied, "test": test}
 
 
 @pytest.fixture(scope="session")
 def inputs(documents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("input")
-    rest = [*documents["copies"], *documents["leaks"], *documents["quotes"]]
+    kinds = ("copies", "leaks", "quotes", "examples")
+    rest = [row for kind in kinds for row in documents[kind]]
     files = [
         write(folder / "a.parquet", documents["own"][:150]),
         write(folder / "b.parquet", documents["own"][150:] + rest),

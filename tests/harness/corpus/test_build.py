@@ -24,7 +24,7 @@ from bayes_infolaw.harness.corpus.settings import (
 from bayes_infolaw.harness.store import MANIFEST, Corpus
 
 from ..generated import generate_documents, train_tokenizer
-from .conftest import N_COPIES, N_LEAKS, N_QUOTES, SETTINGS, write
+from .conftest import N_COPIES, N_EXAMPLES, N_LEAKS, N_QUOTES, SETTINGS, write
 
 pytestmark = pytest.mark.train
 
@@ -74,6 +74,7 @@ def test_what_was_removed_is_counted(built, documents):
         "overlapping with the evaluation sets removed": N_QUOTES,
         "near-duplicates within the evaluation sets removed": 0,
         "reference documents close to the evaluation sets removed": 0,
+        "near-duplicates of the reference removed": N_EXAMPLES,
         "empty": 1,
     }
 
