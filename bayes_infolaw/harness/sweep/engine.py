@@ -9,16 +9,30 @@ from typing import Any, Protocol
 
 from bayes_infolaw.harness.record import write_record
 from bayes_infolaw.harness.sweep.attempt import failure, is_locked
-from bayes_infolaw.harness.sweep.job import BUSY, DONE, Job
+from bayes_infolaw.harness.sweep.job import BUSY, DONE, Job, read_progress
 from bayes_infolaw.harness.sweep.process import WorkerProcess, describe_exit
 
-__all__ = ["CRASHES_ALLOWED", "GRACE_SECONDS", "Engine", "Outcome", "Watch", "work_through"]
+__all__ = [
+    "CRASHES_ALLOWED",
+    "GRACE_SECONDS",
+    "Engine",
+    "Outcome",
+    "Watch",
+    "has_record",
+    "heard_from",
+    "in_one_line",
+    "outcome_of",
+    "stop_workers",
+    "work_through",
+]
 
 CRASHES_ALLOWED = 2
 TICK = 0.1
 BUSY_SECONDS = 1.0
 GRACE_SECONDS = 120.0
 """How long a stopped run may take for its checkpoint."""
+FRESH_SECONDS = 300.0
+"""A run that said nothing for so long is not counted as running."""
 
 
 class Watch(Protocol):
@@ -165,19 +179,31 @@ def has_record(job: Job) -> bool:
     return (Path(job.records) / f"{job.run}.json").exists()
 
 
-def work_through(job: Job) -> Outcome:
-    """Start a worker and wait for it: what a task on a cluster does.
+def work_through(process: WorkerProcess) -> Outcome:
+    """Wait for a worker: what a task on a cluster does.
 
     Whatever interrupts the wait (a cancelled task, preemption) has the worker write its checkpoint
     and end first.
     """
-    process = WorkerProcess(job)
     try:
         while (code := process.poll()) is None:
             time.sleep(TICK)
         return outcome_of(code, process)
     finally:
         stop_workers([process])
+
+
+def heard_from(jobs: Sequence[Job]) -> list[Job]:
+    """Those of the jobs whose workers, on whatever machine, told of progress a short while ago."""
+    oldest = time.time() - FRESH_SECONDS
+    said = {job.run: read_progress(job.work) for job in jobs}
+    return [job for job in jobs if (p := said[job.run]) is not None and p.written > oldest]
+
+
+def in_one_line(error: BaseException) -> str:
+    """Kind and first line of an error that came from another machine with a long trace."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def outcome_of(code: int, process: WorkerProcess) -> Outcome:

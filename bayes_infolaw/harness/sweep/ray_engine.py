@@ -6,7 +6,6 @@ on from its checkpoint elsewhere.
 
 import signal
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,14 +21,14 @@ from bayes_infolaw.harness.sweep.engine import (
     Outcome,
     Watch,
     has_record,
+    heard_from,
+    in_one_line,
     work_through,
 )
-from bayes_infolaw.harness.sweep.job import CRASHED, DONE, Job, read_progress
+from bayes_infolaw.harness.sweep.job import CRASHED, DONE, Job
+from bayes_infolaw.harness.sweep.process import WorkerProcess
 
 __all__ = ["RayEngine"]
-
-FRESH_SECONDS = 300.0
-"""A run that said nothing for so long is not counted as running."""
 
 
 class RayEngine(Engine):
@@ -117,7 +116,7 @@ class RayEngine(Engine):
         try:
             outcome, record = self._ray.get(handle)
         except self._ray.exceptions.RayError as error:  # killed worker, lost node, no memory
-            return Outcome(CRASHED, f"Ray: {_first_line(error)}")
+            return Outcome(CRASHED, f"Ray: {in_one_line(error)}")
         if record is not None:
             self._keep(job, RunRecord.from_dict(record))
         return Outcome(**outcome)
@@ -128,9 +127,7 @@ class RayEngine(Engine):
         (Path(job.work) / f"{job.run}.json").unlink(missing_ok=True)
 
     def _at_work(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        oldest = time.time() - FRESH_SECONDS
-        said = {job.run: read_progress(job.work) for job in jobs}
-        return [job for job in jobs if (p := said[job.run]) is not None and p.written > oldest]
+        return heard_from(jobs)
 
     def _cancel(self, handles: Sequence[Any]) -> None:
         for handle in handles:
@@ -143,11 +140,6 @@ def _work(text: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """On a machine of the cluster: do a job; its outcome and its record."""
     job = Job.from_json(text)
     # The record goes back to the driver, by way of the run's own folder.
-    outcome = work_through(replace(job, records=job.work))
+    outcome = work_through(WorkerProcess(replace(job, records=job.work)))
     path = Path(job.work) / f"{job.run}.json"
     return asdict(outcome), read_record(path).to_dict() if outcome.code == DONE else None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

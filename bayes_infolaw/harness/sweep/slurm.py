@@ -13,14 +13,15 @@ from bayes_infolaw.harness.requires import require
 from bayes_infolaw.harness.sweep.engine import (
     CRASHES_ALLOWED,
     GRACE_SECONDS,
-    TICK,
     Engine,
     Outcome,
     has_record,
-    outcome_of,
+    heard_from,
+    in_one_line,
     stop_workers,
+    work_through,
 )
-from bayes_infolaw.harness.sweep.job import CRASHED, DONE, Job, read_progress
+from bayes_infolaw.harness.sweep.job import CRASHED, DONE, Job
 from bayes_infolaw.harness.sweep.process import WorkerProcess
 
 __all__ = ["CLUSTERS", "RunTask", "SlurmEngine"]
@@ -28,7 +29,6 @@ __all__ = ["CLUSTERS", "RunTask", "SlurmEngine"]
 CLUSTERS = ("slurm", "local")
 DEFAULTS = {"timeout_min": 240, "slurm_max_num_timeout": 100, "slurm_signal_delay_s": 120}
 """A run that meets its time limit is requeued: its checkpoint makes that cheap."""
-FRESH_SECONDS = 300.0
 
 
 class RunTask:
@@ -44,13 +44,8 @@ class RunTask:
 
     def __call__(self) -> Outcome:
         """Do the run; returns how its worker ended."""
-        self._process = process = WorkerProcess(self.job)
-        try:
-            while (code := process.poll()) is None:
-                time.sleep(TICK)
-            return outcome_of(code, process)
-        finally:
-            stop_workers([process])
+        self._process = WorkerProcess(self.job)
+        return work_through(self._process)
 
     def checkpoint(self) -> Any:
         """End the worker cleanly; what is to be done when the job is requeued."""
@@ -136,13 +131,11 @@ class SlurmEngine(Engine):
             return Outcome(DONE)
         error = handle.exception()
         if error is not None:
-            return Outcome(CRASHED, f"Slurm job {handle.job_id}: {_first_line(error)}")
+            return Outcome(CRASHED, f"Slurm job {handle.job_id}: {in_one_line(error)}")
         return handle.result()
 
     def _at_work(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        oldest = time.time() - FRESH_SECONDS
-        said = {job.run: read_progress(job.work) for job in jobs}
-        return [job for job in jobs if (p := said[job.run]) is not None and p.written > oldest]
+        return heard_from(jobs)
 
     def _cancel(self, handles: Sequence[Any]) -> None:
         for handle in handles:
@@ -154,8 +147,3 @@ class SlurmEngine(Engine):
 
 def _needs(job: Job) -> tuple[int, int]:
     return job.threads, int(str(job.settings.get("device")).startswith("cuda"))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -80,20 +80,9 @@ class Replicated(SingleProcess):
         """Whether the flag is set in any process; no accelerator is waited for."""
         return bool(self.sum(torch.tensor(int(flag))) > 0)
 
-    def state(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> State:
-        """Whole tensors by their names in the bare model."""
-        return super().state(cast(DistributedDataParallel, model).module, optimiser)
-
-    def load_state(
-        self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        weights: Mapping[str, Tensor],
-        moments: Mapping[str, Tensor],
-    ) -> None:
-        """Put back what `state` gave."""
-        bare = cast(DistributedDataParallel, model).module
-        super().load_state(bare, optimiser, weights, moments)
+    def bare(self, model: nn.Module) -> nn.Module:
+        """The model inside DistributedDataParallel."""
+        return cast(DistributedDataParallel, model).module
 
 
 class Sharded(Replicated):
@@ -125,7 +114,7 @@ class Sharded(Replicated):
     def state(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> State:
         """Whole tensors on the CPU of the main process, gathered one by one."""
         cast(FSDPModule, model).reshard()  # an evaluation leaves the root's weights gathered
-        weights, moments = SingleProcess.state(self, model, optimiser)
+        weights, moments = super().state(model, optimiser)
         return self._gathered(weights), self._gathered(moments)
 
     def _gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -136,28 +125,17 @@ class Sharded(Replicated):
                 whole[name] = full.cpu()
         return whole
 
-    def load_state(
-        self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        weights: Mapping[str, Tensor],
-        moments: Mapping[str, Tensor],
-    ) -> None:
-        """Put back what `state` gave, each process its part."""
-        parameters = {name: cast(DTensor, p) for name, p in model.named_parameters()}
-        parts = {name: _part(weights[name], p) for name, p in parameters.items()}
-        moment_parts = {
-            key: _part(moments[key], parameters[key.partition("/")[2]]) for key in moments
-        }
-        SingleProcess.load_state(self, model, optimiser, parts, moment_parts)
+    def bare(self, model: nn.Module) -> nn.Module:
+        """The model itself: sharding wraps its weights alone."""
+        return model
 
-
-def _part(whole: Tensor, like: DTensor) -> Tensor:
-    """The shard of this process; the step counter of AdamW is whole everywhere."""
-    if whole.shape != like.shape:
-        return whole
-    local = whole.to(like.device)
-    return distribute_tensor(local, like.device_mesh, like.placements, src_data_rank=None)
+    def part(self, whole: Tensor, parameter: Tensor) -> Tensor:
+        """The shard of this process; the step counter of AdamW is whole everywhere."""
+        like = cast(DTensor, parameter)
+        if whole.shape != like.shape:
+            return whole
+        local = whole.to(like.device)
+        return distribute_tensor(local, like.device_mesh, like.placements, src_data_rank=None)
 
 
 STRATEGIES: dict[str, Callable[[], Replicated]] = {"ddp": Replicated, "fsdp": Sharded}

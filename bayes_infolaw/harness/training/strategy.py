@@ -71,12 +71,13 @@ class SingleProcess:
 
         What other processes than the main one return is not used.
         """
+        named = dict(self.bare(model).named_parameters())
         moments = {
             f"{key}/{name}": value
-            for name, parameter in model.named_parameters()
+            for name, parameter in named.items()
             for key, value in optimiser.state[parameter].items()
         }
-        return {name: p.detach() for name, p in model.named_parameters()}, moments
+        return {name: p.detach() for name, p in named.items()}, moments
 
     def load_state(
         self,
@@ -86,11 +87,21 @@ class SingleProcess:
         moments: Mapping[str, Tensor],
     ) -> None:
         """Put back what `state` gave."""
-        for name, parameter in model.named_parameters():
+        named = dict(self.bare(model).named_parameters())
+        for name, parameter in named.items():
             with torch.no_grad():
-                parameter.copy_(weights[name])
-        named = dict(model.named_parameters())
+                parameter.copy_(self.part(weights[name], parameter))
         for key, value in moments.items():
             kind, _, name = key.partition("/")
+            parameter = named[name]
             # AdamW's fused kernel wants its step counter on the device of the weights.
-            optimiser.state[named[name]][kind] = value.to(named[name].device, copy=True)
+            part = self.part(value, parameter).to(parameter.device, copy=True)
+            optimiser.state[parameter][kind] = part
+
+    def bare(self, model: nn.Module) -> nn.Module:
+        """The model with the names of `Transformer`, without what `wrap` put around it."""
+        return model
+
+    def part(self, whole: Tensor, parameter: Tensor) -> Tensor:
+        """What this process keeps of a weight's whole tensor, or of a moment's."""
+        return whole
