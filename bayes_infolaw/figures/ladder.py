@@ -5,9 +5,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bayes_infolaw.errors import InputError
 from bayes_infolaw.figures.canvas import BLACK, GREY, SERIES, blank, tidy
 
 __all__ = ["buckets_alone", "by_size", "replicates"]
+
+MARKERS = ("o", "s", "^", "D", "v")  # the next one where the colours are used up
 
 
 def by_size(table: pd.DataFrame) -> Figure:
@@ -17,8 +20,16 @@ def by_size(table: pd.DataFrame) -> Figure:
     ----------
     table : DataFrame
         ``params_nonembedding``, ``recipe`` and ``loss``: one run of each recipe and size.
+
+    Raises
+    ------
+    InputError
+        More recipes than there are looks that can be told apart.
     """
     wide = table.pivot(index="params_nonembedding", columns="recipe", values="loss")
+    if wide.shape[1] > len(SERIES) * len(MARKERS):
+        rule = f"must be at most {len(SERIES) * len(MARKERS)} in one figure"
+        raise InputError(f"recipes: {rule}, got {wide.shape[1]}")
     figure = blank(6.5, 5.5)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _lines(top, wide)
@@ -31,9 +42,10 @@ def by_size(table: pd.DataFrame) -> Figure:
 
 
 def _lines(axes: Any, wide: pd.DataFrame) -> None:
-    for colour, recipe in zip(SERIES, wide.columns, strict=False):
+    for i, recipe in enumerate(wide.columns):
         kept = wide[recipe].dropna()
-        axes.plot(kept.index, kept, "o-", color=colour, markersize=4, linewidth=1.2, label=recipe)
+        look = {"color": SERIES[i % len(SERIES)], "marker": MARKERS[i // len(SERIES)]}
+        axes.plot(kept.index, kept, **look, markersize=4, linewidth=1.2, label=recipe)
 
 
 def buckets_alone(table: pd.DataFrame) -> Figure:
