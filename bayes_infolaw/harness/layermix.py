@@ -17,6 +17,8 @@ __all__ = ["BucketCount", "PackSettings", "PackedSet", "matching_source", "pack"
 
 SHARES_TOLERANCE = 1e-6
 BY_SOURCE, BY_ORDER, BY_SEQUENCE = 1, 2, 3  # which stream of random numbers
+WORD_BITS = 32
+DRAWN_AT_ONCE = 2**18  # units looked up together: a small source of a large bucket needs few
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class PackSettings:
         if self.tokens < 1 or self.tokens % self.seq_len:
             rule = f"must be a positive multiple of the sequence length {self.seq_len}"
             raise InputError(f"tokens: {rule}, got {self.tokens}")
+        for name, seed in (("subsample", self.subsample), ("order_seed", self.order_seed)):
+            if seed < 0:
+                raise InputError(f"{name}: must be at least 0, got {seed}")
         if self.source_tokens < 1:
             raise InputError(f"source_tokens: must be at least 1, got {self.source_tokens}")
         if self.unit_tokens is not None and self.unit_tokens < 1:
@@ -182,9 +187,9 @@ def pack(corpus: Corpus, settings: PackSettings) -> PackedSet:
     source = _source_tokens(corpus, settings)
     pieces, counts = [], {}
     for number, name in enumerate(corpus.buckets):
-        drawn = _draw(corpus, number, source[number], settings)
         if packed[number] and not source[number]:
             raise InputError(f"recipe: bucket {name!r} must have source tokens to be packed, has 0")
+        drawn = _draw(corpus, number, source[number] if packed[number] else 0, settings)
         chosen = _repeat(drawn, packed[number])
         pieces.append(np.column_stack([np.full(len(chosen), number), chosen]))
         counts[name] = _count(chosen, source[number])
@@ -229,23 +234,35 @@ def _split(total: int, shares: np.ndarray) -> np.ndarray:
 
 def _draw(corpus: Corpus, number: int, tokens: int, settings: PackSettings) -> np.ndarray:
     """(n, 3) the subsample's first ``tokens``: document, first token and number of tokens."""
-    lengths = corpus.bucket(corpus.buckets[number]).lengths
-    units = _units(lengths, settings.unit_tokens)
-    order = _generator(settings.subsample, BY_SOURCE, number).permutation(len(units))
-    return _cut(units[order], tokens)
+    if not tokens:
+        return np.empty((0, 3), dtype=np.int64)
+    units = _Units(corpus.bucket(corpus.buckets[number]).lengths, settings.unit_tokens)
+    order = _generator(settings.subsample, BY_SOURCE, number).permutation(units.count)
+    drawn, held = [], 0
+    for start in range(0, units.count, DRAWN_AT_ONCE):
+        drawn.append(units.find(order[start : start + DRAWN_AT_ONCE]))
+        held += int(drawn[-1][:, 2].sum())
+        if held >= tokens:
+            break
+    return _cut(np.concatenate(drawn), tokens)
 
 
-def _units(lengths: np.ndarray, unit_tokens: int | None) -> np.ndarray:
-    """(n, 3) documents, or pieces of them of ``unit_tokens`` and one shorter rest."""
-    size = unit_tokens or max(1, int(lengths.max(initial=1)))
-    per_document = -(-lengths // size)
-    document = np.repeat(np.arange(len(lengths)), per_document)
-    first = size * (np.arange(len(document)) - np.repeat(_before(per_document), per_document))
-    return np.column_stack([document, first, np.minimum(size, lengths[document] - first)])
+class _Units:
+    """What is drawn: documents, or pieces of them of ``unit_tokens`` and one shorter rest."""
 
+    def __init__(self, lengths: np.ndarray, unit_tokens: int | None) -> None:
+        self._lengths = lengths
+        self._size = unit_tokens or max(1, int(lengths.max(initial=1)))
+        self._ends = np.cumsum(-(-lengths // self._size))  # of each document's units
+        self.count = int(self._ends[-1]) if len(lengths) else 0
 
-def _before(counts: np.ndarray) -> np.ndarray:
-    return np.cumsum(counts) - counts
+    def find(self, numbers: np.ndarray) -> np.ndarray:
+        """(n, 3) document, first token and number of tokens of the units of these numbers."""
+        document = np.searchsorted(self._ends, numbers, side="right")
+        length = self._lengths[document]
+        units = -(-length // self._size)
+        first = (numbers - (self._ends[document] - units)) * self._size
+        return np.column_stack([document, first, np.minimum(self._size, length - first)])
 
 
 def _cut(pieces: np.ndarray, tokens: int) -> np.ndarray:
@@ -277,4 +294,10 @@ def _count(chosen: np.ndarray, source: int) -> BucketCount:
 
 
 def _generator(seed: int, *stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *stream])))
+    """Random numbers of a stream; a seed's words beyond 32 bits come behind the stream's numbers.
+
+    Before them, 2**32 + 5 in the stream 2 would be the seed 5 in the stream (1, 2).
+    """
+    high, low = divmod(seed, 2**WORD_BITS)
+    entropy = [low, *stream, high] if high else [low, *stream]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))

@@ -1,8 +1,11 @@
 """LayerMix against the law's own counts and against a slow reading of the paper's algorithm."""
 
+import hashlib
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.layermix import PackedSet, PackSettings, matching_source, pack
+from bayes_infolaw.harness.layermix import (
+    PackedSet,
+    PackSettings,
+    _generator,
+    matching_source,
+    pack,
+)
 from bayes_infolaw.harness.shards import TokenWriter, token_dtype
 from bayes_infolaw.harness.store import Corpus, write_manifest
 
@@ -158,6 +167,41 @@ def test_seeds_decide_and_nothing_else(corpus: Corpus, tmp_path: Path) -> None:
     )
 
 
+def test_draws_are_those_of_the_records(corpus: Corpus) -> None:
+    """Published records are packed again by their settings alone: the draws must never change."""
+    for unit, known in ((None, "c7535ee9a84b8141"), (10, "b4187b6ac0b15de3")):
+        packed = pack(corpus, replace(BASE, subsample=3, order_seed=5, unit_tokens=unit))
+        sequences = packed.batch(range(packed.n_sequences)).astype("<i8")
+        assert hashlib.sha256(sequences.tobytes()).hexdigest()[:16] == known
+
+
+def test_no_two_streams_share_their_random_numbers() -> None:
+    """SeedSequence joins 32-bit words: [2**32 + 5, 2] alone would be [5, 1, 2], another stream."""
+    seeds = [0, 1, 5, 2**32 - 1, 2**32, 2**32 + 5, 2 * 2**32 + 5, 2**64 + 5, 2**96 + 5]
+    streams = [(1, 0), (1, 1), (1, 2), (1, 3), (2,), (3,)]
+    drawn = [
+        tuple(_generator(seed, *stream).integers(2**62, size=3))
+        for seed in seeds
+        for stream in streams
+    ]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_small_source_of_many_documents_takes_little_memory() -> None:
+    """Some 24 bytes a document for its length, its place in the order and the end of its units."""
+    documents = 1_000_000
+    lengths = np.full(documents, 600)
+    store = SimpleNamespace(lengths=lengths, tokens=600 * documents, name="b0")
+    large = SimpleNamespace(buckets=("b0",), bucket=lambda _: store)
+    small = replace(BASE, recipe={"b0": 1.0})
+    tracemalloc.start()
+    packed = pack(large, small)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert packed.counts["b0"].unique == BASE.tokens
+    assert peak < 40 * documents
+
+
 def test_training_order_is_not_the_streams(corpus: Corpus) -> None:
     """Sequences that follow each other in training rarely follow each other in the stream."""
     packed = pack(corpus, BASE)
@@ -205,6 +249,8 @@ def test_a_smaller_source_matches_the_targets_repetition(corpus: Corpus) -> None
         ({"tokens": 100}, "multiple of the sequence length 16, got 100"),
         ({"source_tokens": 30_000}, "at most the corpus's 20000 tokens, got 30000"),
         ({"source_tokens": 0}, "must be at least 1, got 0"),
+        ({"subsample": -1}, "subsample: must be at least 0, got -1"),
+        ({"order_seed": -2}, "order_seed: must be at least 0, got -2"),
         ({"unit_tokens": 0}, "unit_tokens: must be at least 1, got 0"),
         ({"source_tokens": 2, "recipe": {"b0": 1.0}}, "'b0' must have source tokens"),
     ],
