@@ -8,6 +8,7 @@ import typer
 from bayes_infolaw.cli.corpus import corpus_app
 from bayes_infolaw.cli.demo import demo
 from bayes_infolaw.cli.diagnose import diagnose
+from bayes_infolaw.cli.evaluate import evaluate
 from bayes_infolaw.cli.fit import fit
 from bayes_infolaw.cli.models import models
 from bayes_infolaw.cli.predict import predict
@@ -28,9 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From a table of small training runs to a calibrated loss prediction and the best data "
     "recipe.\n\nWith --json, stdout is one JSON object and everything else goes to stderr.\n\n"
-    "Exit codes: 0 fine; 2 bad input; 3 fit written but not converged; 4 refused.",
+    "Exit codes: 0 fine; 2 bad input; 3 fit written but not converged, or runs failed or diverged; "
+    "4 refused; 130 stopped.",
 )
-for command in (fit, diagnose, predict, validate, recommend, simulate, models, demo, train, sweep):
+FITTING = (fit, diagnose, predict, validate, recommend, simulate, models, demo)
+HARNESS = (train, sweep, evaluate)
+for command in (*FITTING, *HARNESS):
     app.command()(command)
 corpus_app.command()(thin)
 app.add_typer(corpus_app)

@@ -18,9 +18,23 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-__all__ = ["Answer", "command", "frame_rows", "print_frame", "print_notes", "progress", "to_json"]
+__all__ = [
+    "BAD_INPUT",
+    "FAILED",
+    "REFUSED",
+    "STOPPED",
+    "UNCONVERGED",
+    "Answer",
+    "command",
+    "frame_rows",
+    "print_frame",
+    "print_notes",
+    "progress",
+    "to_json",
+]
 
 BAD_INPUT, UNCONVERGED, REFUSED = 2, 3, 4
+FAILED, STOPPED = 3, 130  # of training: some runs have no loss; the same command goes on
 PIPE_WIDTH = 160
 
 

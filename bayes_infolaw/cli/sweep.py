@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.output import Answer, command, frame_rows, print_frame, print_notes
+from bayes_infolaw.cli.output import (
+    FAILED,
+    STOPPED,
+    Answer,
+    command,
+    frame_rows,
+    print_frame,
+    print_notes,
+)
 from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,8 +25,6 @@ if TYPE_CHECKING:
     from bayes_infolaw.harness.sweep.stacks import StackedHow
 
 __all__ = ["sweep"]
-
-FAILED, STOPPED = 3, 130
 
 
 @command

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.output import Answer, command, print_frame, print_notes
+from bayes_infolaw.cli.output import FAILED, STOPPED, Answer, command, print_frame, print_notes
 from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from bayes_infolaw.harness.sweep.single import SingleRun
 
 __all__ = ["train"]
-
-FAILED, STOPPED = 3, 130
 
 
 @command

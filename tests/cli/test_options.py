@@ -5,6 +5,7 @@ import typer.main
 
 from bayes_infolaw.cli.app import app
 from bayes_infolaw.cli.options import named_values
+from bayes_infolaw.cli.output import BAD_INPUT, FAILED, REFUSED, STOPPED, UNCONVERGED
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.posterior.fitting import FitSettings
 
@@ -26,6 +27,26 @@ OPTIONS = {
     | {"--data-dir", "--json"},
     "models": {"--json"},
     "demo": SAMPLING | {"--out", "--allow-unconverged", "--json"},
+    "train": {"--corpus", "--out", "--run", "--settings", "--set", "--json"}
+    | {"--size", "--layers", "--hidden", "--heads", "--mlp", "--seq-len", "--tied"}
+    | {"--tokens", "--overtraining", "--source-tokens", "--source-ratio", "--recipe"}
+    | {"--subsample", "--seed", "--device", "--precision", "--threads", "--compile"}
+    | {"--parallel", "--tensorboard"},
+    "sweep": {"--corpus", "--out", "--engine", "--slots", "--threads", "--nice", "--settings"}
+    | {"--match-repetition", "--retry-failed", "--ray-address", "--slurm-cluster", "--train"}
+    | {"--stack", "--stop-after", "--drop-checkpoints", "--dry-run", "--json"},
+    "evaluate": {"--corpus", "--tasks", "--shots", "--limit", "--seed", "--device", "--threads"}
+    | {"--out", "--json"},
+    "corpus build": {"--out", "--heldout", "--heldout-fraction", "--heldout-by-source"}
+    | {"--reference", "--reference-source", "--train-scorers", "--percentiles", "--seed"}
+    | {"--vocab-size", "--tokenizer", "--end-of-text", "--tokenizer-sample-mb"}
+    | {"--text-column", "--id-column", "--source-column", "--licence-column", "--score-column"}
+    | {"--dedup", "--no-dedup", "--dedup-permutations", "--dedup-bands", "--dedup-rows"}
+    | {"--dedup-ngram", "--dedup-threshold"}
+    | {"--overlap-ngram", "--overlap-least", "--overlap-share"}
+    | {"--workers", "--engine", "--ray-address", "--chunk-mb", "--json"},
+    "corpus describe": {"--examples", "--verify", "--json"},
+    "corpus thin": {"--tokens", "--out", "--seed", "--json"},
 }
 ARGUMENTS = {
     "fit": ["table"],
@@ -36,11 +57,26 @@ ARGUMENTS = {
     "simulate": ["model"],
     "models": ["name"],
     "demo": [],
+    "train": [],
+    "sweep": ["plan"],
+    "evaluate": ["runs"],
+    "corpus build": ["inputs"],
+    "corpus describe": ["corpus"],
+    "corpus thin": ["corpus"],
 }
 
 
 def commands():
-    return typer.main.get_command(app).commands
+    """All commands by the words that call them, those of groups included."""
+    return dict(flat(typer.main.get_command(app)))
+
+
+def flat(group, *words):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from flat(command, *words, name)
+        else:
+            yield " ".join((*words, name)), command
 
 
 def test_the_commands_are_these():
@@ -67,6 +103,13 @@ def test_sampling_defaults_are_the_python_ones(name):
         k: v for k, v in ours.items() if k in defaults
     }
     assert {"chains", "draws", "warmup", "seed"} <= set(defaults)
+
+
+def test_the_help_names_every_exit_code():
+    said = typer.main.get_command(app).help
+    assert all(
+        f" {code} " in said for code in (0, BAD_INPUT, UNCONVERGED, FAILED, REFUSED, STOPPED)
+    )
 
 
 def test_recommend_is_free_by_default():

@@ -6,14 +6,13 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
 
-from bayes_infolaw.cli.evaluate import evaluate  # noqa: E402
+from bayes_infolaw.cli.app import app  # noqa: E402
 from bayes_infolaw.harness.settings import RunSettings  # noqa: E402
 from bayes_infolaw.harness.shapes import Shape  # noqa: E402
 from bayes_infolaw.harness.store import Corpus  # noqa: E402
@@ -57,12 +56,10 @@ def stop_at_1(done, total, *, status):
 @pytest.fixture
 def run(folder, monkeypatch, tmp_path):
     work_offline(monkeypatch, tmp_path / "arrow")
-    app = typer.Typer()
-    app.command()(evaluate)
 
     def invoke(*arguments, corpus="corpus", tasks="tasks"):
         fixed = ["--corpus", folder / corpus, "--tasks", folder / tasks, "--device", "cpu"]
-        return CliRunner().invoke(app, [str(word) for word in (*fixed, *arguments)])
+        return CliRunner().invoke(app, ["evaluate", *map(str, (*fixed, *arguments))])
 
     return invoke
 
