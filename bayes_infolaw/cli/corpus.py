@@ -36,7 +36,7 @@ def build(
         typer.Argument(
             metavar="INPUT...",
             help="Parquet or JSONL files (also .zst, .gz), folders of them or of text files, or "
-            "hf:NAME[@CONFIGURATION][:SPLIT].",
+            "hf:NAME[:CONFIGURATION[:SPLIT]][@REVISION].",
         ),
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Corpus folder: new, or unfinished.")],
@@ -45,7 +45,8 @@ def build(
         typer.Option(metavar="[NAME=]INPUT", help="Evaluation set; several may share a name."),
     ] = None,
     heldout_fraction: Annotated[
-        float, typer.Option(help="Or hold out this share of the documents, by a hash of their id.")
+        float,
+        typer.Option(help="Or hold out this share of the documents, by a hash of the text."),
     ] = 0.0,
     heldout_by_source: Annotated[
         bool, typer.Option("--heldout-by-source", help="An evaluation set for each source.")
@@ -115,7 +116,8 @@ def build(
 
     A build that was stopped goes on with the same command. The quality score is the mean of the
     score columns' ranks, or of two scorers trained on --reference or --reference-source against
-    the corpus; their sources must not be in an evaluation set.
+    the corpus; their sources must not be in an evaluation set. A finished folder is compared with
+    what was asked for and left as it is.
     """
     from bayes_infolaw.harness.corpus.build import Inputs, Where, build_corpus
     from bayes_infolaw.harness.corpus.settings import (
@@ -127,6 +129,7 @@ def build(
         TokenizerSettings,
     )
     from bayes_infolaw.harness.quality import QualitySettings
+    from bayes_infolaw.harness.store import MANIFEST
 
     start = time.monotonic()
     if heldout and heldout_fraction:
@@ -150,10 +153,12 @@ def build(
     )
     named = Inputs(tuple(inputs), _heldout(heldout or []), tuple(reference or ()), tokenizer)
     where = Where(engine, _cores() if workers is None else workers, ray_address)
+    was_finished = (Path(out) / MANIFEST).is_file()
     build_corpus(out, named, settings, where=where, progress=progress)
     payload = _described(out, examples=0) | {
         "seconds": time.monotonic() - start,
         "peak_memory_mb": _peak_memory(),
+        "was_finished": was_finished,
     }
     return Answer(payload, lambda console: _show_built(console, payload))
 
@@ -217,6 +222,9 @@ def _peak_memory() -> dict[str, float]:
 
 def _show_built(console: "Console", payload: dict[str, Any]) -> None:
     _show(console, payload)
+    if payload["was_finished"]:
+        console.print("It was finished already, with the same input and settings.")
+        return
     memory = payload["peak_memory_mb"]
     console.print(
         f"{payload['seconds']:.0f} s; peak memory {memory['main']:.0f} MiB in the main process, "

@@ -15,11 +15,14 @@ def require(module: str) -> ModuleType:
     Raises
     ------
     ImportError
-        The library is absent; the message names the extra that brings it.
+        The library is absent; the message names the extra that brings it. What goes wrong inside
+        a library that is there is raised as it is.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):  # something that the library needs
+            raise
         library = module.partition(".")[0]
         extra = EXTRAS.get(library, "train")
         message = f"this needs {library}: pip install 'bayes-infolaw[{extra}]'"

@@ -54,6 +54,23 @@ def test_a_build_tells_what_it_built(corpus):
     assert built["peak_memory_mb"]["main"] > 50
 
 
+def test_a_finished_build_is_said_and_left_alone(corpus, texts):
+    before = (corpus[0] / "corpus.json").stat().st_mtime_ns
+    same = ("build", texts / "mixed", "--heldout", f"clean={texts / 'test'}")
+    more = ("--reference", texts / "good", "--percentiles", "0,25,100", "--overlap-least", 10**6)
+    again = run(*same, *more, "--out", corpus[0], *SMALL)
+    assert again.exit_code == 0
+    assert "It was finished already, with the same input and settings." in again.stdout
+    assert json.loads(run(*same, *more, "--out", corpus[0], "--json", *SMALL).stdout)[
+        "was_finished"
+    ]
+    assert corpus[1]["was_finished"] is False
+    assert (corpus[0] / "corpus.json").stat().st_mtime_ns == before
+    other = run(*same, "--reference", texts / "good", "--out", corpus[0], *SMALL)
+    assert other.exit_code == 2
+    assert "is finished with other settings, percentiles was [0.0, 25.0, 100.0]" in other.stderr
+
+
 def test_describe_gives_one_object(corpus):
     found = json.loads(run("describe", corpus[0], "--json", "--examples", 2, "--verify").stdout)
     assert found["hash"] == corpus[1]["hash"]

@@ -224,6 +224,18 @@ def test_an_absent_library_names_its_extra(module: str, extra: str) -> None:
         require(module)
 
 
+def test_an_error_inside_a_library_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "halfdone.py").write_text("import absent_helper\n")
+    (tmp_path / "broken.py").write_text("raise ImportError('compiled for another machine')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'absent_helper'"):
+        require("halfdone")
+    with pytest.raises(ImportError, match="compiled for another machine"):
+        require("broken")
+
+
 def test_a_torn_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "r9.json").write_text('{"schema": 1, "run"')
     with pytest.raises(InputError, match=r"record r9.json: cannot be read"):

@@ -1,27 +1,20 @@
-"""Readers: Parquet, JSONL, text files and Hugging Face datasets -> batches of documents."""
+"""Parts of the input -> batches of documents with sources, licences and scores."""
 
-import gzip
-import io
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus.inputs import Part
+from bayes_infolaw.harness.corpus.readers import Rows, Table, open_table
 from bayes_infolaw.harness.corpus.settings import Columns
-from bayes_infolaw.harness.quality.columns import read_score, score_columns
-from bayes_infolaw.harness.requires import require
+from bayes_infolaw.harness.quality.columns import KNOWN_COLUMNS, read_score, score_columns
 
-__all__ = ["Batch", "read_documents"]
+__all__ = ["Batch", "read_documents", "score_names"]
 
-BATCH = 256  # documents; a batch of the longest documents is still some MB
 OPTIONAL = {"id": ("id",), "source": ("source",), "licence": ("licence", "license")}
-RawBatch = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,17 @@ class Batch:
     scores: dict[str, np.ndarray]
 
 
+def score_names(part: Part, columns: Columns) -> tuple[str, ...]:
+    """The quality scores that a part brings, without reading it through.
+
+    Raises
+    ------
+    InputError
+        The part can't be opened, or a column is missing.
+    """
+    return _resolve(columns, open_table(part), part, scored=True).scores
+
+
 def read_documents(part: Part, columns: Columns, scored: bool = True) -> Iterator[Batch]:
     """Stream the documents of a part, in its order.
 
@@ -56,148 +60,88 @@ def read_documents(part: Part, columns: Columns, scored: bool = True) -> Iterato
     Raises
     ------
     InputError
-        A column is missing, a line is no JSON object, a score is no number.
+        The part is damaged, a column is missing, a line is no JSON object, a score is no number.
     """
-    readers = {"parquet": _parquet, "jsonl": _jsonl, "text": _texts, "hub": _hub}
-    names, batches = readers[part.kind](part)
-    asked = Columns() if part.kind == "text" else columns
-    fields = _resolve(asked, names, part.name, scored)
-    row = 0
-    for raw in batches(sorted({*fields.named.values(), *fields.scores})):
-        batch = _named(raw, fields, part, row)
-        row += len(batch.texts)
-        yield batch
+    table = open_table(part)
+    fields = _resolve(columns, table, part, scored)
+    first = 0
+    for rows in table.read(fields.columns):
+        yield _batch(rows, fields, part, first)
+        first += rows.count
 
 
 @dataclass(frozen=True)
 class _Fields:
-    named: dict[str, str]  # text, id, source, licence -> column
+    """Which columns are read: the first of `named` that has a value."""
+
+    named: dict[str, tuple[str, ...]]  # text, id, source, licence
     scores: tuple[str, ...]
+    further: tuple[str, ...]  # scores that would be read if the first rows had them
+
+    @property
+    def columns(self) -> list[str]:
+        return sorted({name for names in (*self.named.values(), self.scores) for name in names})
 
 
-def _resolve(columns: Columns, names: Sequence[str], where: str, scored: bool) -> _Fields:
-    asked = {"text": columns.text, "id": columns.id, "source": columns.source}
-    asked["licence"] = columns.licence
-    named = {key: name for key, name in asked.items() if name is not None}
-    scores = (columns.scores or score_columns(names)) if scored else ()
-    missing = [name for name in (*named.values(), *scores) if name not in names]
-    if missing:
-        found = ", ".join(names)
-        raise InputError(f"{where}: column {missing[0]!r} must exist, got the columns {found}")
-    for key, usual in OPTIONAL.items():
-        present = [name for name in usual if name in names]
-        if key not in named and present:
-            named[key] = present[0]
-    return _Fields(named, scores)
-
-
-def _named(raw: RawBatch, fields: _Fields, part: Part, row: int) -> Batch:
-    texts = [_clean(text) for text in raw[fields.named["text"]]]
-    fallback = {
-        "id": [f"{part.name}#{row + i}" for i in range(len(texts))],
-        "source": [part.name.split(".")[0]] * len(texts),
-        "licence": ["unknown"] * len(texts),
+def _resolve(columns: Columns, table: Table, part: Part, scored: bool) -> _Fields:
+    columns = Columns() if part.kind == "text" else columns
+    own = {"id": columns.id, "source": columns.source, "licence": columns.licence}
+    asked = {"text": columns.text} | {key: name for key, name in own.items() if name is not None}
+    scores = (columns.scores or score_columns(table.names)) if scored else ()
+    for name in (*asked.values(), *scores):
+        if name not in table.names:
+            found = ", ".join(table.names)
+            raise InputError(f"{part.name}: column {name!r} must exist, got the columns {found}")
+    usual = {
+        key: tuple(name for name in names if name in table.names or not table.fixed)
+        for key, names in OPTIONAL.items()
     }
-    columns = {key: _strings(raw, fields, key, fallback[key]) for key in fallback}
-    scores = {name: read_score(raw[name], f"{part.name}: {name}") for name in fields.scores}
-    return Batch(columns["id"], texts, columns["source"], columns["licence"], scores)
+    known = KNOWN_COLUMNS if scored and not columns.scores else ()
+    named = usual | {key: (name,) for key, name in asked.items()}
+    return _Fields(named, scores, tuple(name for name in known if name not in scores))
 
 
-def _strings(raw: RawBatch, fields: _Fields, key: str, fallback: list[str]) -> list[str]:
-    if key not in fields.named:
-        return fallback
-    values = raw[fields.named[key]]
-    return [other if v is None else str(v) for v, other in zip(values, fallback, strict=True)]
+def _batch(rows: Rows, fields: _Fields, part: Part, first: int) -> Batch:
+    _require_names(rows, fields, part)
+    n = rows.count
+    text = rows.columns[fields.named["text"][0]]
+    return Batch(
+        ids=_strings(rows, fields.named["id"], [f"{part.name}#{first + i}" for i in range(n)]),
+        texts=[_clean(value, part, rows, i) for i, value in enumerate(text)],
+        sources=_strings(rows, fields.named["source"], [part.source] * n),
+        licences=_strings(rows, fields.named["licence"], ["unknown"] * n),
+        scores={
+            name: read_score(rows.columns[name], f"{part.name}: {name}", rows.place)
+            for name in fields.scores
+        },
+    )
 
 
-def _clean(text: Any) -> str:
+def _require_names(rows: Rows, fields: _Fields, part: Part) -> None:
+    """Rows that bring their own names must have a text, and the scores of the first ones."""
+    text = fields.named["text"][0]
+    for i, row in enumerate(rows.own or ()):
+        if text not in row:
+            found = ", ".join(row)
+            raise InputError(f"{part.name}: {rows.place(i)} must have {text!r}, got {found}")
+        for name in fields.further:
+            if name in row:
+                rule = "must have no score that the first rows lack"
+                raise InputError(f"{part.name}: {rows.place(i)} {rule}, got {name!r}")
+
+
+def _strings(rows: Rows, names: tuple[str, ...], fallback: list[str]) -> list[str]:
+    found = fallback
+    for name in reversed(names):
+        pairs = zip(rows.columns[name], found, strict=True)
+        found = [other if value is None else str(value) for value, other in pairs]
+    return found
+
+
+def _clean(text: Any, part: Part, rows: Rows, i: int) -> str:
     """Text that UTF-8 can hold: JSON may bring half a surrogate pair."""
     if text is None:
         return ""
     if not isinstance(text, str):
-        raise InputError(f"text: must be a string, got {text!r}")
+        raise InputError(f"{part.name}: {rows.place(i)}: text must be a string, got {text!r}")
     return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
-
-
-def _parquet(part: Part) -> tuple[list[str], Any]:
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(part.paths[0], pre_buffer=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{part.name}: must be a Parquet file ({error})") from error
-
-    def batches(columns: list[str]) -> Iterator[RawBatch]:
-        for batch in file.iter_batches(BATCH, columns=columns, use_threads=False):
-            yield batch.to_pydict()
-
-    return list(file.schema_arrow.names), batches
-
-
-def _jsonl(part: Part) -> tuple[list[str], Any]:
-    return _from_rows(_json_rows(part), part.name)
-
-
-def _json_rows(part: Part) -> Iterator[dict[str, Any]]:
-    with _open_text(Path(part.paths[0])) as handle:
-        for number, line in enumerate(handle, start=1):
-            if line.strip():
-                yield _json_object(line, f"{part.name}: line {number}")
-
-
-def _json_object(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where} must be a JSON object ({error})") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{where} must be a JSON object, got {type(row).__name__}")
-    return row
-
-
-def _open_text(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
-    if path.suffix == ".zst":
-        zstandard = require("zstandard")
-        stream = zstandard.ZstdDecompressor().stream_reader(
-            path.open("rb"), read_across_frames=True, closefd=True
-        )
-        return io.TextIOWrapper(stream, encoding="utf-8", errors="replace")
-    return path.open(encoding="utf-8", errors="replace")
-
-
-def _from_rows(rows: Iterator[dict[str, Any]], where: str) -> tuple[list[str], Any]:
-    """Batches of rows; the first row tells the columns, later ones may lack optional ones."""
-    first = next(rows, None)
-    if first is None:
-        raise InputError(f"{where}: must hold at least one document")
-
-    def batches(columns: list[str]) -> Iterator[RawBatch]:
-        everything = chain([first], rows)
-        while batch := list(islice(everything, BATCH)):
-            yield {name: [row.get(name) for row in batch] for name in columns}
-
-    return list(first), batches
-
-
-def _texts(part: Part) -> tuple[list[str], Any]:
-    def batches(columns: list[str]) -> Iterator[RawBatch]:
-        for start in range(0, len(part.paths), BATCH):
-            paths = [Path(path) for path in part.paths[start : start + BATCH]]
-            texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
-            yield {"text": texts, "id": [f"{part.name}/{path.name}" for path in paths]}
-
-    return ["text", "id"], batches
-
-
-def _hub(part: Part) -> tuple[list[str], Any]:
-    datasets = require("datasets")
-    name, configuration, split = part.paths
-    try:
-        rows: Iterable[dict[str, Any]] = datasets.load_dataset(
-            name, configuration or None, split=split, streaming=True
-        )
-    except (ValueError, FileNotFoundError) as error:  # not what a retry could mend
-        raise InputError(f"{part.name}: dataset must be readable ({error})") from error
-    return _from_rows(iter(rows), part.name)

@@ -1,8 +1,11 @@
 """Where the tasks of a stage run: processes of this machine, or Ray Data."""
 
+import ctypes
 import multiprocessing
 import os
 import pickle
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,17 +15,19 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.corpus.work import StoppedError
 from bayes_infolaw.harness.requires import require
 
 __all__ = ["Engine", "WorkerKilledError", "check_engine", "open_engine"]
 
 ENGINES = ("local", "ray", "inline")
 RAY_STARTS = 3
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Task = Callable[[], Any]
 
 
-class WorkerKilledError(InputError):
-    """The machine ended a process; what is done is kept."""
+class WorkerKilledError(StoppedError):
+    """The machine ended a process."""
 
 
 class Engine(Protocol):
@@ -95,6 +100,8 @@ def _begin_worker(parent: int) -> None:
     """One thread a worker, and no worker left behind when the build is killed."""
     os.environ["RAYON_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if sys.platform == "linux":  # at once, whatever the worker is doing
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
 
@@ -148,8 +155,8 @@ class _Ray:
                 [{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks)
             )
             for row in rows.map(_run_row).iter_rows():
-                if row["bad_input"]:
-                    raise InputError(row["bad_input"])
+                if row["error"]:
+                    raise (StoppedError if row["stopped"] else InputError)(row["error"])
                 yield None
 
 
@@ -157,5 +164,5 @@ def _run_row(row: dict[str, Any]) -> dict[str, Any]:
     try:
         pickle.loads(row["task"])()
     except InputError as error:  # Ray would wrap it in a traceback of its own
-        return {"bad_input": str(error)}
-    return {"bad_input": ""}
+        return {"error": str(error), "stopped": isinstance(error, StoppedError)}
+    return {"error": "", "stopped": False}

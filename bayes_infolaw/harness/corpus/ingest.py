@@ -1,10 +1,9 @@
 """First stage: a part of the input -> chunks of documents with roles."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus.chunks import (
     EVALUATION,
     REFERENCE,
@@ -12,14 +11,16 @@ from bayes_infolaw.harness.corpus.chunks import (
     TRAIN,
     ChunkWriter,
 )
-from bayes_infolaw.harness.corpus.documents import Batch, read_documents
+from bayes_infolaw.harness.corpus.documents import Batch, read_documents, score_names
 from bayes_infolaw.harness.corpus.inputs import Part
-from bayes_infolaw.harness.corpus.settings import CorpusSettings
+from bayes_infolaw.harness.corpus.settings import Columns, CorpusSettings
+from bayes_infolaw.harness.corpus.words import plain_text
 from bayes_infolaw.harness.corpus.work import Work
 from bayes_infolaw.harness.shards import file_hash
 
-__all__ = ["ROLE_NAMES", "Source", "check_sources", "ingest"]
+__all__ = ["ROLE_NAMES", "Source", "content_hash", "ingest", "look"]
 
+FILES = ("parquet", "jsonl")
 ROLE_NAMES = {TRAIN: "train", EVALUATION: "evaluation", REFERENCE: "reference"}
 
 
@@ -44,44 +45,59 @@ class Source:
     evaluation_set: str = "heldout"
 
 
+def look(work: Work, source: Source) -> dict[str, Any]:
+    """Open a part before anything is read through: its name and the scores that it brings.
+
+    Raises
+    ------
+    InputError
+        It is not what it should be, or a column is missing.
+    """
+    columns = work.settings.columns
+    if not _is_scored(source, work.settings):
+        columns = replace(columns, scores=())
+    return {"name": source.part.name, "scores": list(score_names(source.part, columns))}
+
+
+def _is_scored(source: Source, settings: CorpusSettings) -> bool:
+    return source.role == TRAIN and not settings.train_scorers
+
+
 def ingest(work: Work, source: Source) -> dict[str, Any]:
     """Read a part and write its chunks; tell what it holds."""
-    settings, texts = work.settings, hashlib.sha256()
-    scored = source.role == TRAIN and not settings.train_scorers
-    roles, score_names = _Sources(), set[str]()
-    empty = 0
+    found = _Found()
     folder = work.path("documents", "x").parent
-    with ChunkWriter(folder, f"{source.number:05d}", settings.chunk_bytes) as writer:
-        for batch in read_documents(source.part, settings.columns, scored):
-            score_names |= set(batch.scores)
+    with ChunkWriter(folder, f"{source.number:05d}", work.settings.chunk_bytes) as writer:
+        scored = _is_scored(source, work.settings)
+        for batch in read_documents(source.part, work.settings.columns, scored):
             for i, text in enumerate(batch.texts):
-                if not text.strip():
-                    empty += 1
-                    continue
-                role = _role(batch, i, source, settings)
-                roles.add(role, batch.sources[i])
-                texts.update(text.encode())
-                writer.add(_row(batch, i, role))
+                if text.strip():
+                    role = _role(batch, i, source, work.settings)
+                    found.add(role, batch.sources[i], text)
+                    writer.add(_row(batch, i, role))
+                else:
+                    found.empty += 1
     return {
         "chunks": writer.chunks,
         "evaluation_set": source.evaluation_set,
-        "empty": empty,
-        "roles": roles.documents,
-        "sources": roles.sources,
-        "scores": sorted(score_names),
-        "input": _identity(source, texts.hexdigest()),
+        "empty": found.empty,
+        "roles": found.documents,
+        "sources": found.sources,
+        "input": _identity(source, found.texts.hexdigest()),
     }
 
 
-class _Sources:
-    """Counts of documents by role, and the sources of those that are not for training."""
+class _Found:
+    """Documents by role, the sources of those that are not for training, a hash of all texts."""
 
     def __init__(self) -> None:
+        self.empty, self.texts = 0, hashlib.sha256()
         self.documents = dict.fromkeys(ROLE_NAMES.values(), 0)
         self._sources: dict[str, set[str]] = {"evaluation": set(), "reference": set()}
 
-    def add(self, role: int, source: str) -> None:
+    def add(self, role: int, source: str, text: str) -> None:
         name = ROLE_NAMES[role]
+        self.texts.update(text.encode())
         self.documents[name] += 1
         if role != TRAIN:
             self._sources[name].add(source)
@@ -96,13 +112,15 @@ def _role(batch: Batch, i: int, source: Source, settings: CorpusSettings) -> int
         return source.role
     if batch.sources[i] in settings.reference_sources:
         return REFERENCE
-    drawn = _unit(batch.ids[i], settings.seed) < settings.heldout.fraction
+    if not settings.heldout.fraction:
+        return TRAIN
+    drawn = _unit(plain_text(batch.texts[i]), settings.seed) < settings.heldout.fraction
     return EVALUATION if drawn else TRAIN
 
 
-def _unit(name: str, seed: int) -> float:
-    """A uniform number in [0, 1) that depends on the id and the seed alone."""
-    digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8, salt=_salt(seed))
+def _unit(text: str, seed: int) -> float:
+    """A uniform number in [0, 1) that depends on text and seed alone: copies have the same."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8, salt=_salt(seed))
     return int.from_bytes(digest.digest(), "little") / 2**64
 
 
@@ -127,35 +145,19 @@ def _identity(source: Source, texts: str) -> dict[str, Any]:
     part = source.part
     facts: dict[str, Any] = {"name": part.name, "role": ROLE_NAMES[source.role]}
     facts["set"] = source.evaluation_set
-    if part.kind in ("parquet", "jsonl"):
-        return facts | {"sha256": file_hash(part.paths[0])}
-    return facts | {"sha256_of_texts": texts}
+    key = "sha256" if part.kind in FILES else "sha256_of_texts"
+    return facts | {key: file_hash(part.paths[0]) if part.kind in FILES else texts}
 
 
-def check_sources(parts: list[dict[str, Any]], settings: CorpusSettings) -> None:
-    """Raise InputError unless scores, reference and evaluation sets fit together."""
-    evaluation = {name for part in parts for name in part["sources"]["evaluation"]}
-    reference = {name for part in parts for name in part["sources"]["reference"]}
-    shared = sorted(evaluation & reference)
-    if shared:
-        rule = "must not share a source with the evaluation sets (the score must not be likeness"
-        raise InputError(f"reference: {rule} to the test), got {shared[0]!r} in both")
-    unused = sorted(set(settings.reference_sources) - reference)
-    if unused:
-        raise InputError(f"reference source: must occur in the input, {unused[0]!r} does not")
-    if not sum(part["roles"]["evaluation"] for part in parts):
-        raise InputError("heldout: must have at least one document, got none")
-    _check_scores([part for part in parts if part["input"]["role"] == "train"])
-
-
-def _check_scores(parts: list[dict[str, Any]]) -> None:
-    if not sum(part["roles"]["train"] for part in parts):
-        raise InputError("input: must have at least one document for training, got none")
-    wanted = parts[0]["scores"]
-    for part in parts:
-        if part["scores"] != wanted:
-            rule = (
-                f"must have the score columns of the other inputs ({', '.join(wanted) or 'none'})"
-            )
-            found = ", ".join(part["scores"]) or "none"
-            raise InputError(f"{part['input']['name']}: {rule}, got {found}")
+def content_hash(part: Part) -> str | None:
+    """What `ingest` told of a part's content; None where only reading it again could tell."""
+    if part.kind in FILES:
+        return file_hash(part.paths[0])
+    if part.kind == "hub":
+        return None
+    found = _Found()
+    for batch in read_documents(part, Columns(), scored=False):
+        for text in batch.texts:
+            if text.strip():
+                found.add(TRAIN, "", text)
+    return found.texts.hexdigest()

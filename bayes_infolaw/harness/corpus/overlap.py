@@ -63,8 +63,11 @@ def _least_words(overlap: Overlap) -> int:
 
 
 def _longest_short(overlap: Overlap) -> int:
-    """Words of the longest document that is too short to share enough shingles."""
-    return overlap.ngram + overlap.least - 2
+    """Words of the longest evaluation document that is looked for whole.
+
+    One of more words can share enough shingles, unless very many are asked for.
+    """
+    return overlap.ngram + min(overlap.least, overlap.ngram) - 2
 
 
 def _union(arrays: Sequence[np.ndarray]) -> np.ndarray:

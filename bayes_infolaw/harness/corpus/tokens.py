@@ -1,6 +1,5 @@
 """The tokenizer, trained or given, and the shards of token ids."""
 
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,19 @@ import numpy as np
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus.chunks import read_texts
 from bayes_infolaw.harness.corpus.clusters import HELD_OUT, KEPT
+from bayes_infolaw.harness.corpus.inputs import set_name
 from bayes_infolaw.harness.corpus.work import Chunk, Work, load_once, merge_counts, unit_hash
 from bayes_infolaw.harness.requires import require
 from bayes_infolaw.harness.shards import TokenWriter, file_hash, token_dtype
 
-__all__ = ["TOKENIZER", "Group", "group_chunks", "make_tokenizer", "write_tokens"]
+__all__ = [
+    "TOKENIZER",
+    "Group",
+    "check_tokenizer",
+    "group_chunks",
+    "make_tokenizer",
+    "write_tokens",
+]
 
 TOKENIZER = "tokenizer.json"
 END_OF_TEXT = "<|endoftext|>"
@@ -89,6 +96,11 @@ def _facts(path: Path, work: Work) -> dict[str, Any]:
         "dtype": token_dtype(size).str,
         "given": work.settings.tokenizer.given is not None,
     }
+
+
+def check_tokenizer(path: Path, end_of_text: str | None) -> None:
+    """Raise InputError unless a given tokenizer can be read and has a token that ends a text."""
+    _end_of_text(_tokenizer(path), end_of_text)
 
 
 def _end_of_text(tokenizer: Any, asked: str | None) -> int:
@@ -220,8 +232,7 @@ class _Places:
     def __call__(self, row: int, source: str) -> str:
         if self._kept[row]:
             return f"buckets/{self._buckets[self._row[row]]}"
-        name = f"{self._set}-{source}" if self._by_source else self._set
-        return "evaluation/" + re.sub(r"[^\w.-]+", "-", name).strip(".")
+        return f"evaluation/{set_name(self._set, source if self._by_source else None)}"
 
     def score(self, row: int) -> float | None:
         return float(self._scores[self._row[row]]) if self._kept[row] else None

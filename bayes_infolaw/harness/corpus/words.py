@@ -67,7 +67,8 @@ class Words:
         A run that meets the end of its document stops there, and has the number of what is left,
         whatever n. The numbers are not yet mixed, and the array is the same each time.
         """
-        left, padded = self.left, np.concatenate([self.hashes, np.zeros(longest, dtype=np.uint64)])
+        left, longest = self.left, max(longest, 1)
+        padded = np.concatenate([self.hashes, np.zeros(longest, dtype=np.uint64)])
         combined = np.zeros(len(self.hashes), dtype=np.uint64)
         for i in range(longest):
             following = combined * np.uint64(_MULTIPLIER) + padded[i : i + len(combined)]

@@ -9,14 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.corpus.settings import CorpusSettings
 from bayes_infolaw.harness.corpus.words import mix
 from bayes_infolaw.whole_file import write_whole
 
-__all__ = ["BUILD", "Chunk", "Work", "load_once", "merge_counts", "unit_hash"]
+__all__ = ["BUILD", "Chunk", "StoppedError", "Work", "load_once", "merge_counts", "unit_hash"]
 
 BUILD, CHUNKS = ".build", "chunks.json"
 MOST_NAMES, OTHERS = 1000, "(others)"
+
+
+class StoppedError(InputError):
+    """Not the input's fault: what is done is kept, and the same command goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class Work:
     def documents(self, chunk: "Chunk") -> Path:
         """The Parquet file of a chunk."""
         return self.path("documents", f"{chunk.name}.parquet")
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the input has been read: from here on the work is worth keeping."""
+        return (self.folder / CHUNKS).is_file()
 
     @property
     def chunks(self) -> tuple["Chunk", ...]:

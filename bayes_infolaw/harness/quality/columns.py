@@ -1,6 +1,6 @@
 """Quality scores that a corpus brings along, by the names of their columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -18,7 +18,9 @@ def score_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in KNOWN_COLUMNS if name in names)
 
 
-def read_score(values: Iterable[object], column: str = "score") -> np.ndarray:
+def read_score(
+    values: Iterable[object], column: str = "score", place: Callable[[int], str] = "row {}".format
+) -> np.ndarray:
     """Parse one score column; some dumps of DCLM keep the probability as text.
 
     Parameters
@@ -26,6 +28,8 @@ def read_score(values: Iterable[object], column: str = "score") -> np.ndarray:
     values : iterable of n numbers or decimal strings
     column : str
         Named in the error.
+    place : callable
+        Names the place of value i in the error.
 
     Returns
     -------
@@ -36,14 +40,17 @@ def read_score(values: Iterable[object], column: str = "score") -> np.ndarray:
     InputError
         A value is missing or no finite number.
     """
-    return np.array([_number(value, row, column) for row, value in enumerate(values)], dtype=float)
+    found = list(values)
+    numbers = np.array([_number(value) for value in found], dtype=float)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        i = int(bad[0])
+        raise InputError(f"{column}: {place(i)} must be a finite number, got {found[i]!r}")
+    return numbers
 
 
-def _number(value: object, row: int, column: str) -> float:
+def _number(value: object) -> float:
     try:
-        number = float(value)  # type: ignore[arg-type]
+        return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        number = float("nan")
-    if not np.isfinite(number):
-        raise InputError(f"{column}: row {row} must be a finite number, got {value!r}")
-    return number
+        return float("nan")

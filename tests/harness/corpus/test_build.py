@@ -1,7 +1,6 @@
 """The whole pipeline on a small corpus: what goes in comes out once, in the right place."""
 
 import json
-import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,9 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.corpus import tokens
 from bayes_infolaw.harness.corpus.build import Inputs, Where
-from bayes_infolaw.harness.corpus.manifest import assemble
 from bayes_infolaw.harness.corpus.settings import (
     Columns,
     CorpusSettings,
@@ -21,7 +18,7 @@ from bayes_infolaw.harness.corpus.settings import (
     Overlap,
     TokenizerSettings,
 )
-from bayes_infolaw.harness.store import MANIFEST, Corpus
+from bayes_infolaw.harness.store import Corpus
 
 from ..generated import generate_documents, train_tokenizer
 from .conftest import N_COPIES, N_EXAMPLES, N_LEAKS, N_QUOTES, SETTINGS, write
@@ -118,86 +115,7 @@ def test_processes_change_nothing(built, build, inputs, tmp_path):
     assert files(tmp_path / "two") == files(built[0])
 
 
-def test_a_finished_folder_is_left_alone(built, build, inputs):
-    before = files(built[0])
-    assert build(built[0], inputs) == built[1]
-    assert files(built[0]) == before
-    with pytest.raises(InputError, match="is finished with other settings, seed was 0, is 1"):
-        build(built[0], inputs, seed=1)
-    with pytest.raises(InputError, match="is finished with other inputs"):
-        build(built[0], replace(inputs, documents=inputs.documents[:2]))
-
-
-SELDOM = ("read", "shingles", "pairs", "decide", "fit", "scale", "rank", "bucket", "tokenizer")
-
-
-@pytest.mark.parametrize(
-    "stage",
-    [
-        *("sign", "score", "tokens", "manifest"),
-        *(pytest.param(stage, marks=pytest.mark.slow) for stage in SELDOM),
-    ],
-)
-def test_a_stopped_build_goes_on(built, build, inputs, tmp_path, monkeypatch, stage):
-    """Stop after the first task of each stage; what is done by then is not done again."""
-    from bayes_infolaw.harness.corpus import build as module
-    from bayes_infolaw.harness.corpus.stages import Runner
-
-    whole = Runner.__call__
-
-    def stop(runner, asked):
-        if asked.name == stage:
-            whole(runner, replace(asked, items=asked.items[:1]))
-            raise KeyboardInterrupt
-        return whole(runner, asked)
-
-    def stop_late(work, out, found, written):
-        shutil.move(work.path("tokenizer", tokens.TOKENIZER), out / tokens.TOKENIZER)
-        raise KeyboardInterrupt
-
-    out = tmp_path / "out"
-    with monkeypatch.context() as patch:
-        patch.setattr(Runner, "__call__", stop)
-        patch.setattr(module, "assemble", stop_late)
-        with pytest.raises(KeyboardInterrupt):
-            build(out, inputs)
-    assert not (out / MANIFEST).exists()
-    done = {path: path.stat().st_mtime_ns for path in (out / ".build" / "done").iterdir()}
-    assert done
-    seen = {}
-    monkeypatch.setattr(
-        module, "assemble", lambda work, *rest: seen.update(still(work)) or assemble(work, *rest)
-    )
-    build(out, inputs)
-    assert {path: seen[path] for path in done} == done
-    assert files(out) == files(built[0])
-
-
-def still(work):
-    return {path: path.stat().st_mtime_ns for path in (work.folder / "done").iterdir()}
-
-
-def test_an_unfinished_folder_refuses_other_settings(build, inputs, tmp_path, monkeypatch):
-    from bayes_infolaw.harness.corpus import build as module
-
-    monkeypatch.setattr(module, "_run", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        build(tmp_path / "out", inputs)
-    says = "is being built with other settings, dedup: threshold was 0.75, is 0.5"
-    with pytest.raises(InputError, match=says):
-        build(tmp_path / "out", inputs, dedup=Dedup(threshold=0.5))
-    with pytest.raises(InputError, match="is being built with other inputs"):
-        build(tmp_path / "out", replace(inputs, documents=inputs.documents[::-1]))
-
-
-def test_a_folder_with_something_else_is_refused(build, inputs, tmp_path):
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(InputError, match="out: must be a new or an empty folder"):
-        build(tmp_path, inputs)
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_a_split_by_document_depends_on_the_id_alone(build, inputs, documents, tmp_path):
+def test_a_split_by_document_depends_on_the_text_alone(build, inputs, documents, tmp_path):
     split = HeldOut(fraction=0.2)
     manifest = build(tmp_path / "a", replace(inputs, heldout=()), heldout=split)
     again = replace(inputs, heldout=(), documents=inputs.documents[::-1])
@@ -216,6 +134,19 @@ def test_a_split_by_document_depends_on_the_id_alone(build, inputs, documents, t
 
 
 TWINS = "near-duplicates within the evaluation sets removed"
+
+
+def test_copies_of_a_document_fall_on_the_same_side(build, documents, tmp_path):
+    """Whatever their ids, their case, their spaces."""
+    own = [row for row in documents["own"] if row["source"] != "primer"]
+    again = [{**r, "id": r["id"] + "x", "text": r["text"].upper().replace(" ", "\n")} for r in own]
+    primers = [row for row in documents["own"] if row["source"] == "primer"]
+    given = Inputs((write(tmp_path / "a.parquet", [*own, *again, *primers]),))
+    counts = build(tmp_path / "out", given, heldout=HeldOut(fraction=0.4))["documents"]
+    assert counts["near-duplicates of the evaluation sets removed"] == 0
+    assert counts[TWINS] == counts["evaluation"]
+    assert counts["near-duplicates removed"] == counts["training"]
+    assert counts["evaluation"] + counts["training"] == len(own)
 
 
 def test_evaluation_sets_can_be_by_source(build, inputs, documents, tmp_path):
@@ -286,25 +217,6 @@ def test_the_reference_may_come_in_files(build, inputs, tmp_path):
     given = replace(inputs, reference=(write(tmp_path / "bad.parquet", rows),))
     with pytest.raises(InputError, match=r"must not share a source .* got 'library' in both"):
         build(tmp_path / "no", given, reference_sources=())
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"reference_sources": ()}, "reference: must have documents where"),
-        ({"reference_sources": ("primer", "bible")}, "must occur in the input, 'bible' does not"),
-        ({"percentiles": tuple(np.linspace(0, 100, 999).tolist())}, "every bucket must have"),
-    ],
-)
-def test_what_cannot_be_built_is_said(build, inputs, tmp_path, changes, says):
-    with pytest.raises(InputError, match=says):
-        build(tmp_path / "out", inputs, **changes)
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_evaluation_set_is_needed(build, inputs, tmp_path):
-    with pytest.raises(InputError, match="heldout: must have at least one document"):
-        build(tmp_path / "out", Inputs(inputs.documents))
 
 
 @pytest.mark.parametrize(

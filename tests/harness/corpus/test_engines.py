@@ -68,6 +68,7 @@ def test_ray_data_changes_nothing(inputs, tmp_path):
 def test_a_killed_build_goes_on_and_leaves_no_process(inputs, tmp_path):
     whole = finish(command(inputs, tmp_path / "whole", "--workers", "2"))
     arguments = command(inputs, tmp_path / "killed", "--workers", "2")
+    n_killed = 0
     for _ in range(20):
         process = start(arguments)
         n_before = len(markers(tmp_path / "killed"))
@@ -75,12 +76,63 @@ def test_a_killed_build_goes_on_and_leaves_no_process(inputs, tmp_path):
             time.sleep(0.01)
         workers = children(process.pid)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        _, err = process.communicate()
         if process.returncode == 0:
             break
+        assert process.returncode == -signal.SIGKILL, err
+        n_killed += 1
         wait_until(lambda pids=workers: not [pid for pid in pids if alive(pid)])
+    assert n_killed
     assert finish(arguments)["hash"] == whole["hash"]
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def test_a_killed_worker_stops_the_build_and_the_next_goes_on(inputs, tmp_path):
+    whole = finish(command(inputs, tmp_path / "whole", "--workers", "2"))
+    arguments = command(inputs, tmp_path / "killed", "--workers", "2")
+    process = start(arguments)
+    wait_until(lambda: process.poll() is not None or len(markers(tmp_path / "killed")) > 4)
+    worker = next(pid for pid in children(process.pid) if is_worker(pid))
+    os.kill(worker, signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert "error: corpus build: a worker was killed (out of memory?)" in err
+    assert len(markers(tmp_path / "killed")) > 4
+    assert finish(arguments)["hash"] == whole["hash"]
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def is_worker(pid):
+    """Not the process that tracks shared resources."""
+    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end the worker")
+def test_a_worker_that_is_busy_goes_with_its_parent(tmp_path):
+    """Even inside one long call that lets no thread of Python run."""
+    code = f"""
+import ctypes, os, sys
+from bayes_infolaw.harness.corpus.engine import open_engine
+sys.path.insert(0, {str(tmp_path)!r})
+import busy
+if __name__ == "__main__":
+    with open_engine("local", 1) as engine:
+        list(engine.run([busy.wait]))
+"""
+    (tmp_path / "busy.py").write_text(
+        "import ctypes, os, pathlib\n"
+        "def wait():\n"
+        "    pathlib.Path(__file__).with_name('pid').write_text(str(os.getpid()))\n"
+        "    ctypes.PyDLL(None).sleep(60)\n"  # PyDLL holds the lock of the interpreter
+    )
+    (tmp_path / "job.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}"}
+    process = subprocess.Popen([sys.executable, str(tmp_path / "job.py")], env=environment)
+    wait_until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
+    worker = int((tmp_path / "pid").read_text())
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    wait_until(lambda: not alive(worker), seconds=10)
 
 
 def markers(folder):
