@@ -142,7 +142,8 @@ def main() -> None:
     parser.add_argument("--reference", action="append", required=True, metavar="SOURCE,SOURCE")
     parser.add_argument("--share", type=float, default=1.0)
     options = parser.parse_args()
-    files = [f for f in sorted(options.folder.glob("*.parquet")) if f != options.heldout]
+    test = options.heldout.resolve()
+    files = [f for f in sorted(options.folder.glob("*.parquet")) if f.resolve() != test]
     corpus = read(files, options.share)
     sets = read([options.heldout], 1.0).groupby("source")["text"]
     heldout = {str(source): list(texts) for source, texts in sets}

@@ -47,7 +47,6 @@ HOMES = {
     "tokenizers": ("harness.corpus.*", "harness.tasks.*"),
     "safetensors": ("harness.training.*",),
     "datasets": ("harness.corpus.*",),
-    "duckdb": ("harness.*",),
     "lm_eval": ("harness.tasks.*",),
     "ray": ("harness.corpus.*", "harness.sweep.*"),
     "rensa": ("harness.corpus.*",),
