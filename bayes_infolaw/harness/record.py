@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "DivergedError",
     "Loss",
     "RunRecord",
+    "now",
     "read_record",
     "read_records",
     "table_row",
@@ -124,6 +126,11 @@ class RunRecord:
         losses = {name: Loss(**loss) for name, loss in kept["losses"].items()}
         settings = RunSettings.from_dict(kept["settings"])
         return cls(**{**kept, "settings": settings, "counts": counts, "losses": losses})
+
+
+def now() -> str:
+    """The time as records state it: UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_record(folder: str | Path, record: RunRecord) -> Path:

@@ -8,21 +8,20 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.record import DivergedError, RunRecord, write_record
+from bayes_infolaw.harness.record import DivergedError, RunRecord, now, write_record
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.sweep.job import BUSY, DONE, PROGRESS, STOPPED, Job, Progress
 from bayes_infolaw.harness.versions import versions
 from bayes_infolaw.whole_file import write_whole
 
-__all__ = ["StopRunError", "attempt", "clear_work", "failure", "is_locked"]
+__all__ = ["StopRunError", "attempt", "clear_work", "failure", "is_locked", "lock_path"]
 
 IDENTITY = "settings.json"
 PROGRESS_SECONDS = 1.0
@@ -75,7 +74,7 @@ def attempt(job: Job, stopping: Callable[[], bool]) -> int:
 
 
 def _locked_attempt(job: Job, stopping: Callable[[], bool]) -> int:
-    settings, started = RunSettings.from_dict(job.settings), _now()
+    settings, started = RunSettings.from_dict(job.settings), now()
     try:
         record = _train(job, settings, stopping)
     except KeyboardInterrupt:
@@ -129,10 +128,10 @@ class _Reporter:
         self._started, self._written = time.monotonic(), 0.0
 
     def __call__(self, done: int, total: int, *, status: Any = None) -> None:
-        now = time.monotonic()
-        if now - self._written >= PROGRESS_SECONDS or done >= total:
-            self._written = now
-            said = Progress(done, total, now - self._started, time.time())
+        at = time.monotonic()
+        if at - self._written >= PROGRESS_SECONDS or done >= total:
+            self._written = at
+            said = Progress(done, total, at - self._started, time.time())
             text = json.dumps(asdict(said))
             write_whole(self._path, lambda part: part.write_text(text, encoding="utf-8"))
         if self._stopping():
@@ -149,7 +148,7 @@ def failure(job: Job, error: str, started: str = "", status: str = "failed") -> 
         resources={"threads": job.threads},
         versions=versions(),
         started=started,
-        finished=_now(),
+        finished=now(),
         error=_without_paths(error, job),
     )
 
@@ -159,7 +158,3 @@ def _without_paths(error: str, job: Job) -> str:
     for path, name in ((job.work, "<work>"), (job.corpus, "<corpus>"), (job.records, "<records>")):
         error = error.replace(path, name)
     return " ".join(error.split())[:ERROR_LENGTH]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

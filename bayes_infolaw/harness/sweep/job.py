@@ -5,6 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bayes_infolaw.harness.settings import RunSettings
+from bayes_infolaw.harness.store import Corpus
+from bayes_infolaw.harness.sweep.folder import StudyFolder
+
 __all__ = ["BUSY", "CRASHED", "DONE", "STOPPED", "TRAINER", "Job", "Progress", "read_progress"]
 
 TRAINER = "bayes_infolaw.harness.training.trainer:train_run"
@@ -49,6 +53,21 @@ class Job:
     cost: float = 0.0
     threads: int = 1
     nice: int = 0
+
+    @classmethod
+    def of(cls, run: RunSettings, corpus: Corpus, folder: StudyFolder, **how: Any) -> "Job":
+        """The job of a run on a corpus, in a study's folder; ``how`` has the other fields."""
+        return cls(
+            run=run.name,
+            settings=run.to_dict(),
+            corpus=str(corpus.folder.resolve()),
+            corpus_hash=corpus.hash,
+            work=str(folder.work(run.name).resolve()),
+            records=str(folder.records.resolve()),
+            cost=run.budget.flops,
+            threads=run.threads,
+            **how,
+        )
 
     def to_json(self) -> str:
         """One line of JSON."""

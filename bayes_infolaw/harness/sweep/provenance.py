@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.harness.record import now
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.sweep.folder import StudyFolder
 from bayes_infolaw.harness.versions import versions
@@ -40,7 +40,7 @@ def write_provenance(
         {"settings": _keep(folder, settings)} if settings else {}
     )
     session = {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
         **copies,
         "corpus": {"hash": corpus.hash, "name": corpus.folder.resolve().name},
         **how,

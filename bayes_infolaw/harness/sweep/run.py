@@ -133,7 +133,10 @@ def run_sweep(sweep: Sweep, how: How, watcher: Watcher) -> Summary:
     folder.prepare()
     write_study(folder, sweep.corpus, sweep.file.study)
     retried = set_aside_failed(folder, runs) if how.retry_failed else []
-    jobs = [_job(run, sweep, how) for run in missing_runs(folder, runs)]
+    jobs = [
+        Job.of(run, sweep.corpus, folder, train=how.train, nice=how.nice)
+        for run in missing_runs(folder, runs)
+    ]
     said: dict[str, Any] = {"engine": how.engine, "slots": engine.slots, "retried": retried}
     said |= {"runs": len(runs), "missing": len(jobs)}
     write_provenance(folder, sweep.plan_file, sweep.file.path, sweep.corpus, said)
@@ -151,21 +154,6 @@ def _require_libraries(how: How) -> None:
 
 def _with_threads(runs: Sequence[RunSettings], threads: int | None) -> list[RunSettings]:
     return [run if threads is None else replace(run, threads=threads) for run in runs]
-
-
-def _job(run: RunSettings, sweep: Sweep, how: How) -> Job:
-    return Job(
-        run=run.name,
-        settings=run.to_dict(),
-        corpus=str(sweep.corpus.folder.resolve()),
-        corpus_hash=sweep.corpus.hash,
-        work=str(sweep.folder.work(run.name).resolve()),
-        records=str(sweep.folder.records.resolve()),
-        train=how.train,
-        cost=run.budget.flops,
-        threads=run.threads,
-        nice=how.nice,
-    )
 
 
 def _default_slots(runs: Sequence[RunSettings]) -> int:

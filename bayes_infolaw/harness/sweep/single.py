@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.record import DivergedError, RunRecord, write_record
+from bayes_infolaw.harness.record import DivergedError, RunRecord, now, write_record
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.sweep.attempt import failure, lock_path
@@ -125,7 +124,7 @@ def _alone(work: Path) -> Iterator[None]:
 def _trained(run: SingleRun, strategy: "SingleProcess") -> RunRecord:
     from bayes_infolaw.harness.training.trainer import train_run
 
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started = now()
     try:
         with stoppable(run.settings, strategy.is_main) as watch:
             return train_run(
@@ -137,19 +136,8 @@ def _trained(run: SingleRun, strategy: "SingleProcess") -> RunRecord:
                 tensorboard=run.tensorboard,
             )
     except DivergedError as error:
-        return failure(_job(run), str(error), started, status="diverged")
-
-
-def _job(run: SingleRun) -> Job:
-    return Job(
-        run=run.settings.name,
-        settings=run.settings.to_dict(),
-        corpus=str(run.corpus.folder),
-        corpus_hash=run.corpus.hash,
-        work=str(run.work),
-        records=str(run.folder.records),
-        threads=run.settings.threads,
-    )
+        job = Job.of(run.settings, run.corpus, run.folder)
+        return failure(job, str(error), started, status="diverged")
 
 
 @contextmanager

@@ -12,14 +12,13 @@ import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.record import RunRecord, write_record
+from bayes_infolaw.harness.record import RunRecord, now, write_record
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.sweep.attempt import clear_work, failure, lock_path
 from bayes_infolaw.harness.sweep.job import Job
@@ -95,15 +94,20 @@ def run_stacks(sweep: Sweep, how: StackedHow) -> Summary:
     said: dict[str, Any] = {"engine": "local", "stack": how.size, "retried": retried}
     said |= {"runs": len(runs), "missing": len(missing)}
     write_provenance(sweep.folder, sweep.plan_file, sweep.file.path, sweep.corpus, said)
+    stopped = not _carry_out(sweep, missing, how)
+    write_table(sweep.folder)
+    return summary_of(sweep.folder, runs, stopped)
+
+
+def _carry_out(sweep: Sweep, missing: Sequence[RunSettings], how: StackedHow) -> bool:
+    """Whether all stacks were gone through; False where it was stopped."""
     ends = None if how.seconds is None else time.monotonic() + how.seconds
-    stopped = False
     try:
         for stack in _stacks(sweep, missing, how.size):
             _Attempt(sweep, stack, ends, how.drop_checkpoints).make()
     except KeyboardInterrupt:
-        stopped = True
-    write_table(sweep.folder)
-    return summary_of(sweep.folder, runs, stopped)
+        return False
+    return True
 
 
 def _stacks(sweep: Sweep, missing: Sequence[RunSettings], size: int) -> list[list[RunSettings]]:
@@ -144,22 +148,23 @@ class _Attempt:
 
     def make(self) -> None:
         """Train the stack, unless another process has one of its runs, and write the records."""
-        work = self.work
         with ExitStack() as locks:
             try:
                 for name in sorted(run.name for run in self.stack):
-                    locks.enter_context(
-                        FileLock(lock_path(self.sweep.folder.work(name)), timeout=0)
-                    )
+                    lock = FileLock(lock_path(self.sweep.folder.work(name)), timeout=0)
+                    locks.enter_context(lock)
             except Timeout:
                 return  # its records will be written there
-            self._begin(work)
-            records = self._records(work)
-            for record in records:
-                write_record(self.sweep.folder.records, record)
-            if all(record.status != "failed" for record in records):
-                shutil.rmtree(work)
+            self._make_alone(self.work)
         write_table(self.sweep.folder)
+
+    def _make_alone(self, work: Path) -> None:
+        self._begin(work)
+        records = self._records(work)
+        for record in records:
+            write_record(self.sweep.folder.records, record)
+        if all(record.status != "failed" for record in records):
+            shutil.rmtree(work)
 
     def _begin(self, work: Path) -> None:
         if (work / MEMBERS).exists():
@@ -171,26 +176,30 @@ class _Attempt:
         write_whole(work / MEMBERS, lambda part: part.write_text(text, encoding="utf-8"))
 
     def _records(self, work: Path) -> list[RunRecord]:
-        from bayes_infolaw.harness.training.stacked.trainer import train_stack
-
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        shown = replace(self.stack[0], name=f"{self.stack[0].name}+{len(self.stack) - 1}")
+        started = now()
         try:
-            with stoppable(shown, shown=True) as watch:
-                return train_stack(
-                    self.stack,
-                    self.sweep.corpus,
-                    work,
-                    progress=self._until_the_end(watch),
-                    folder_of=self.sweep.folder.work,
-                    keep_weights=not self.drop_checkpoints,
-                )
+            return self._trained(work)
         except InputError:
             raise
         except Exception as error:
             traceback.print_exc()
-            words = f"{type(error).__name__}: {error}"
-            return [failure(self._job(run, work), words, started) for run in self.stack]
+            words = f"{type(error).__name__}: {error}".replace(str(work.resolve()), "<work>")
+            jobs = [Job.of(run, self.sweep.corpus, self.sweep.folder) for run in self.stack]
+            return [failure(job, words, started) for job in jobs]
+
+    def _trained(self, work: Path) -> list[RunRecord]:
+        from bayes_infolaw.harness.training.stacked.trainer import train_stack
+
+        shown = replace(self.stack[0], name=f"{self.stack[0].name}+{len(self.stack) - 1}")
+        with stoppable(shown, shown=True) as watch:
+            return train_stack(
+                self.stack,
+                self.sweep.corpus,
+                work,
+                progress=self._until_the_end(watch),
+                folder_of=self.sweep.folder.work,
+                keep_weights=not self.drop_checkpoints,
+            )
 
     def _until_the_end(self, watch: "Watcher") -> "Watcher":
         def hear(done: int, total: int, *, status: "Status") -> None:
@@ -199,14 +208,3 @@ class _Attempt:
                 raise KeyboardInterrupt(f"time is up at step {done} of {total}")
 
         return hear
-
-    def _job(self, run: RunSettings, work: Path) -> Job:
-        return Job(
-            run=run.name,
-            settings=run.to_dict(),
-            corpus=str(self.sweep.corpus.folder.resolve()),
-            corpus_hash=self.sweep.corpus.hash,
-            work=str(work.resolve()),
-            records=str(self.sweep.folder.records.resolve()),
-            threads=run.threads,
-        )

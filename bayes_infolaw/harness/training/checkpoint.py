@@ -98,13 +98,7 @@ def save_checkpoint(
     part = parent / f".{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    hashes = {}
-    for name, tensors in zip((WEIGHTS, OPTIMISER), state, strict=True):
-        save_file({key: value.contiguous() for key, value in tensors.items()}, part / name)
-        hashes[name] = file_hash(part / name)
-    content = {"progress": dict(progress), "files": hashes}
-    text = json.dumps({**content, "sha256": _content_hash(content)})
-    (part / PROGRESS).write_text(text, encoding="utf-8")
+    _write_files(part, state, progress)
     for path in (*part.iterdir(), part):
         _to_disk(path)
     shutil.rmtree(final, ignore_errors=True)
@@ -112,6 +106,20 @@ def save_checkpoint(
     _to_disk(parent)
     _drop_old(parent)
     return final
+
+
+def _write_files(
+    part: Path,
+    state: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
+    progress: Mapping[str, Any],
+) -> None:
+    hashes = {}
+    for name, tensors in zip((WEIGHTS, OPTIMISER), state, strict=True):
+        save_file({key: value.contiguous() for key, value in tensors.items()}, part / name)
+        hashes[name] = file_hash(part / name)
+    content = {"progress": dict(progress), "files": hashes}
+    text = json.dumps({**content, "sha256": _content_hash(content)})
+    (part / PROGRESS).write_text(text, encoding="utf-8")
 
 
 def latest_checkpoint(work: Path) -> Checkpoint | None:

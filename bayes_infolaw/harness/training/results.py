@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bayes_infolaw.harness.layermix import BucketCount
-from bayes_infolaw.harness.record import RunRecord
+from bayes_infolaw.harness.record import RunRecord, now
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.training.evaluate import DocumentLosses, write_document_losses
 from bayes_infolaw.harness.training.meter import Meter, device_name
 from bayes_infolaw.harness.training.progress import Progress
+from bayes_infolaw.harness.versions import versions
 
-__all__ = ["Training", "now", "tokens_per_step"]
+__all__ = ["Training", "tokens_per_step"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Training:
             steps=self.progress.step,
             curve=self.progress.curve,
             resources=self._resources(),
-            versions=_versions(),
+            versions=versions(),
             started=self.progress.started,
             finished=now(),
             **rest,
@@ -95,14 +95,3 @@ class Training:
 def tokens_per_step(settings: RunSettings) -> int:
     """Tokens of one optimiser step, over all processes."""
     return settings.budget.batch_sequences * settings.shape.seq_len
-
-
-def now() -> str:
-    """UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, Any]:
-    from bayes_infolaw.harness.versions import versions
-
-    return versions()

@@ -1,8 +1,10 @@
 """Settings, corpus and checkpoint -> what a run starts from, or why it cannot."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -17,6 +19,7 @@ __all__ = [
     "compiling_explained",
     "evaluated_steps",
     "final_sets",
+    "identity_of",
     "require_fit",
 ]
 
@@ -72,6 +75,11 @@ def as_checkpointed(settings: RunSettings, found: Checkpoint | None) -> RunSetti
     if found is None:
         return settings
     return replace(settings, **{name: found.progress["settings"][name] for name in KEPT_ON_RESUME})
+
+
+def identity_of(corpus: Corpus, runs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint must share with what goes on from it, as JSON would give it back."""
+    return dict(json.loads(json.dumps({"corpus": corpus.hash, **runs})))
 
 
 def require_fit(settings: RunSettings, corpus: Corpus) -> None:

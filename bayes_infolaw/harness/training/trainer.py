@@ -1,6 +1,5 @@
 """Settings and corpus -> one trained model and its record; resumed where it was cut off."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from bayes_infolaw.harness.layermix import pack
-from bayes_infolaw.harness.record import RunRecord
+from bayes_infolaw.harness.record import RunRecord, now
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
@@ -25,11 +24,12 @@ from bayes_infolaw.harness.training.loop import precision_of, train
 from bayes_infolaw.harness.training.meter import Meter, Watcher
 from bayes_infolaw.harness.training.optimiser import make_optimiser, set_learning_rate
 from bayes_infolaw.harness.training.progress import Progress
-from bayes_infolaw.harness.training.results import Training, now, tokens_per_step
+from bayes_infolaw.harness.training.results import Training, tokens_per_step
 from bayes_infolaw.harness.training.start import (
     as_checkpointed,
     compiling_explained,
     final_sets,
+    identity_of,
     require_fit,
 )
 from bayes_infolaw.harness.training.strategy import SingleProcess
@@ -117,7 +117,7 @@ class _Run:
     @property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it."""
-        return _plain({"corpus": self.corpus.hash, **self.settings.identity()})
+        return identity_of(self.corpus, self.settings.identity())
 
     @property
     def steps_done(self) -> int:
@@ -190,8 +190,3 @@ class _Run:
             self.settings, self.corpus, self.packed.counts, self.progress, self.strategy.world
         )
         return training.finished(losses, self.work, self.strategy.is_main)
-
-
-def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON would give it back."""
-    return dict(json.loads(json.dumps(content)))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.layermix import pack
-from bayes_infolaw.harness.record import DivergedError, RunRecord
+from bayes_infolaw.harness.record import DivergedError, RunRecord, now
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
@@ -27,7 +27,7 @@ from bayes_infolaw.harness.training.log import RunLog
 from bayes_infolaw.harness.training.loop import precision_of, train
 from bayes_infolaw.harness.training.meter import Watcher
 from bayes_infolaw.harness.training.progress import Progress
-from bayes_infolaw.harness.training.results import Training, now, tokens_per_step
+from bayes_infolaw.harness.training.results import Training, tokens_per_step
 from bayes_infolaw.harness.training.stacked.meter import Member, StackedMeter
 from bayes_infolaw.harness.training.stacked.model import (
     StackedAdamW,
@@ -39,6 +39,7 @@ from bayes_infolaw.harness.training.start import (
     as_checkpointed,
     compiling_explained,
     final_sets,
+    identity_of,
     require_fit,
 )
 from bayes_infolaw.harness.training.strategy import SingleProcess
@@ -148,33 +149,39 @@ class _Stack:
         self.settings, self.corpus, self.work = runs[0], corpus, work
         require_fit(self.settings, corpus)
         torch.set_num_threads(self.settings.threads)
-        device = torch.device(self.settings.device)
         self.sets_packed = [pack(corpus, run.packing) for run in runs]
-        self.packed = StackedSets(self.sets_packed, corpus.vocab_size, device.type != "cpu")
-        shape = self.settings.shape
+        on_gpu = torch.device(self.settings.device).type != "cpu"
+        self.packed = StackedSets(self.sets_packed, corpus.vocab_size, in_memory=on_gpu)
         self.final_sets = final_sets(self.settings, corpus)
-        self.sets = evaluation_sets(corpus, shape.seq_len, self.settings.eval_tokens)
+        seq_len, n_tokens = self.settings.shape.seq_len, self.settings.eval_tokens
+        self.sets = evaluation_sets(corpus, seq_len, n_tokens)
+        self.members = [Member(run, Progress(started=now())) for run in runs]
+        self._make_models(runs, torch.device(self.settings.device))
+        if found:
+            self._resume(found)
+        if self.settings.compile:
+            self._compile()
+
+    def _make_models(self, runs: Sequence[RunSettings], device: torch.device) -> None:
+        shape, betas = self.settings.shape, (self.settings.beta1, self.settings.beta2)
         self.single = Transformer(shape).to(device)
         self.model = StackedTransformer(shape, len(runs)).to(device)
         self.model.initialise([run.seed for run in runs])
-        self.clips = torch.tensor([run.clip for run in runs], device=device)
         decays = torch.tensor([run.weight_decay for run in runs], device=device)
-        betas = (self.settings.beta1, self.settings.beta2)
         self.optimiser = StackedAdamW(self.model, decays, betas)
-        self.members = [Member(run, Progress(started=now())) for run in runs]
-        if found:
-            self._resume(found)
         self.clip = clip_by_run
-        if self.settings.compile:
-            torch.compiler.reset()  # a sweep's many stacks would use up the limit of recompiling
-            self.model.compile(dynamic=False)
-            self.clip = torch.compile(clip_by_run, dynamic=False)
+        self.clips = torch.tensor([run.clip for run in runs], device=device)
+
+    def _compile(self) -> None:
+        torch.compiler.reset()  # a sweep's many stacks would use up the limit of recompiling
+        self.model.compile(dynamic=False)
+        self.clip = torch.compile(clip_by_run, dynamic=False)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the stack that goes on from it."""
         runs = {member.name: member.settings.identity() for member in self.members}
-        return _plain({"corpus": self.corpus.hash, **runs})
+        return identity_of(self.corpus, runs)
 
     @property
     def steps_done(self) -> int:
@@ -265,15 +272,10 @@ class _Stack:
     def _keep_weights(self, member: Member, folder: Path) -> None:
         """Those of the single model, which was just evaluated."""
         weights = {name: weight.detach() for name, weight in self.single.named_parameters()}
-        identity = _plain({"corpus": self.corpus.hash, **member.settings.identity()})
+        identity = identity_of(self.corpus, member.settings.identity())
         facts = {"step": member.progress.step, "state": asdict(member.progress)}
         facts |= {"identity": identity, "settings": member.settings.to_dict()}
         save_checkpoint(folder, (weights, {}), facts)
-
-
-def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON would give it back."""
-    return dict(json.loads(json.dumps(content)))
 
 
 def _program(run: RunSettings) -> str:
