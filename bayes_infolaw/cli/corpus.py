@@ -180,7 +180,8 @@ def describe(
     if verify:
         from bayes_infolaw.harness.store import Corpus
 
-        payload["damaged"] = Corpus.open(corpus).verify()
+        opened = Corpus.open(corpus)
+        payload |= {"damaged": opened.verify(), "unhashed": opened.unhashed}
     code = BAD_INPUT if payload.get("damaged") else 0
     return Answer(payload, lambda console: _show(console, payload), code)
 
@@ -249,14 +250,25 @@ def _show(console: "Console", payload: dict[str, Any]) -> None:
     licences = payload.get("licences", {})
     print_notes(
         console,
-        [f"{name}: {n} documents" for name, n in licences.items()],
+        [name if n is None else f"{name}: {n} documents" for name, n in licences.items()],
         "Licences of documents kept",
     )
+    if "thinned" in payload:
+        console.print(f"A sample of the corpus {payload['thinned']['from']} (corpus thin).")
     for bucket in payload["buckets"]:
         print_notes(console, bucket["examples"], f"Bucket {bucket['name']}, documents begin")
     if "damaged" in payload:
-        bad = ", ".join(payload["damaged"])
-        console.print(f"Damaged: {bad}" if bad else "Every file is what the manifest says.")
+        _show_verified(console, payload["damaged"], payload["unhashed"])
+
+
+def _show_verified(console: "Console", damaged: list[str], unhashed: list[str]) -> None:
+    said = f"Damaged: {', '.join(damaged)}" if damaged else "Every file is what the manifest says."
+    console.print(said)
+    if unhashed:
+        console.print(
+            f"This early manifest has no hash of {len(unhashed)} index files: they were only "
+            "compared with their tokens."
+        )
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.output import Answer, command
+from bayes_infolaw.cli.output import Answer, command, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,16 +31,22 @@ def thin(
     from bayes_infolaw.harness.store import Corpus
 
     wanted = round(opt.number(tokens, "--tokens"))
-    small = Corpus.open(thin_corpus(Corpus.open(corpus), out, wanted, seed))
+    with progress("thinning") as said:
+        folder = thin_corpus(Corpus.open(corpus), out, wanted, seed, progress=said)
+    small = Corpus.open(folder)
     payload: dict[str, Any] = {
         "corpus": small.folder.name,
         "hash": small.hash,
         "from": small.manifest["thinned"]["from"],
         "tokens": {name: small.bucket(name).tokens for name in small.buckets},
+        "bytes": {entry["name"]: entry["bytes"] for entry in small.manifest["buckets"]},
     }
     return Answer(payload, lambda console: _show(console, payload))
 
 
 def _show(console: "Console", payload: dict[str, Any]) -> None:
-    total = sum(payload["tokens"].values())
-    console.print(f"{total} training tokens in {payload['corpus']}, hash {payload['hash']}.")
+    total, n_bytes = (sum(payload[key].values()) for key in ("tokens", "bytes"))
+    console.print(
+        f"{total} training tokens in {payload['corpus']} ({n_bytes / total:.2f} bytes a token), "
+        f"hash {payload['hash']}."
+    )

@@ -1,6 +1,6 @@
 """A corpus folder -> what is in it: buckets, sources, examples, how the scorers agree."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from bayes_infolaw.harness.store import Corpus, TokenStore
 
 __all__ = ["describe_corpus"]
 
+FACTS = ("documents", "scorers", "inputs", "settings", "thinned")
 EXAMPLE_TOKENS, EXAMPLE_CHARACTERS, MOST_SOURCES = 200, 200, 8
 
 
@@ -27,22 +28,24 @@ def describe_corpus(corpus: Corpus, examples: int = 3) -> dict[str, Any]:
     dict
         ``buckets`` and ``evaluation`` (one dict each: share of the tokens, documents, score range,
         composition by source in shares of the bytes, openings of documents), ``scorers`` with
-        their agreement, ``tokenizer``, ``documents`` by what became of them, ``licences`` and
-        ``hash``.
+        their agreement, ``tokenizer``, ``documents`` by what became of them, ``licences`` (number
+        of documents by name; None where it is not known), ``hash``, and ``thinned`` for a corpus
+        that was drawn from a larger one.
     """
     manifest = corpus.manifest
-    shares = dict(zip(corpus.buckets, corpus.shares.tolist(), strict=True))
-    keys = ("documents", "scorers", "licences", "inputs", "settings", "thinned")
+    buckets = [
+        {**_entry(entry), "share": share, "examples": shown}
+        for entry, share, shown in zip(
+            manifest["buckets"], corpus.shares.tolist(), _examples(corpus, examples), strict=True
+        )
+    ]
     return {
         "hash": corpus.hash,
-        "buckets": [
-            {**_entry(entry), "share": shares[entry["name"]]}
-            | {"examples": _openings(corpus, corpus.bucket(entry["name"]), examples)}
-            for entry in manifest["buckets"]
-        ],
+        "buckets": buckets,
         "evaluation": [_entry(entry) for entry in manifest["evaluation"]],
         "tokenizer": _tokenizer_facts(corpus),
-        **{key: manifest[key] for key in keys if key in manifest},
+        **{key: manifest[key] for key in FACTS if key in manifest},
+        "licences": _licences(manifest.get("licences", {})),
     }
 
 
@@ -57,12 +60,24 @@ def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     return plain | {"shards": len(entry["shards"]), "sources": shown}
 
 
-def _openings(corpus: Corpus, store: TokenStore, examples: int) -> list[str]:
+def _licences(found: Mapping[str, int] | Sequence[str]) -> dict[str, int | None]:
+    return dict(found) if isinstance(found, Mapping) else dict.fromkeys(found)
+
+
+def _examples(corpus: Corpus, number: int) -> list[list[str]]:
+    """Openings of so many documents of each bucket."""
+    if not number:
+        return [[] for _ in corpus.buckets]
     tokenizer = require("tokenizers").Tokenizer.from_file(str(corpus.tokenizer_file))
-    last = store.documents - 1
-    places = np.linspace(0, last, examples + 2)[1:-1] if last >= 0 else np.empty(0)
-    chosen = np.unique(places.astype(int))
-    texts = [tokenizer.decode(store.read(int(i), 0, EXAMPLE_TOKENS).tolist()) for i in chosen]
+    return [_openings(corpus.bucket(name), number, tokenizer) for name in corpus.buckets]
+
+
+def _openings(store: TokenStore, number: int, tokenizer: Any) -> list[str]:
+    if not store.documents:
+        return []
+    places = np.linspace(0, store.documents - 1, number + 2)[1:-1]
+    chosen = np.unique(places.astype(int)).tolist()
+    texts = [tokenizer.decode(store.read(i, 0, EXAMPLE_TOKENS).tolist()) for i in chosen]
     return [" ".join(text.split())[:EXAMPLE_CHARACTERS] for text in texts]
 
 
@@ -70,4 +85,4 @@ def _tokenizer_facts(corpus: Corpus) -> dict[str, Any]:
     entries = corpus.manifest["buckets"]
     n_bytes = sum(entry.get("bytes", 0) for entry in entries)
     tokens = sum(entry["tokens"] for entry in entries)
-    return {**corpus.manifest["tokenizer"], "bytes_per_token": n_bytes / tokens}
+    return {**corpus.manifest["tokenizer"], "bytes_per_token": n_bytes / max(tokens, 1)}

@@ -28,7 +28,9 @@ __all__ = [
 TOKENIZER = "tokenizer.json"
 END_OF_TEXT = "<|endoftext|>"
 USUAL_ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>")
-GROUP_CHUNKS = 16  # a group of chunks makes a shard of every bucket
+# A group of chunks makes a shard of every bucket. Groups grow with the corpus, for fewer shards, up
+# to what a worker writes in minutes.
+FEWEST_CHUNKS, MOST_CHUNKS, GROUPS = 16, 128, 128
 ENCODED_AT_ONCE = 64
 CARRIED = ("source", "licence", "bytes")
 
@@ -87,7 +89,7 @@ def _texts(work: Work, chunk: Chunk, wanted: np.ndarray) -> Iterator[tuple[int, 
 
 def _facts(path: Path, work: Work) -> dict[str, Any]:
     tokenizer = _tokenizer(path)
-    size = tokenizer.get_vocab_size()
+    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1  # ids may have gaps
     return {
         "file": TOKENIZER,
         "sha256": file_hash(path),
@@ -135,12 +137,12 @@ class Group:
 
 
 def group_chunks(chunks: Sequence[Chunk], facts: dict[str, Any]) -> list[Group]:
-    """Cut the chunks into groups, in order."""
-    starts = range(0, len(chunks), GROUP_CHUNKS)
+    """Cut the chunks into groups, in order; their number alone decides where."""
+    size = min(max(-(-len(chunks) // GROUPS), FEWEST_CHUNKS), MOST_CHUNKS)
     ids = (facts["end_of_text"], facts["vocab_size"])
     return [
-        Group(number, tuple(chunks[start : start + GROUP_CHUNKS]), *ids)
-        for number, start in enumerate(starts)
+        Group(number, tuple(chunks[start : start + size]), *ids)
+        for number, start in enumerate(range(0, len(chunks), size))
     ]
 
 
@@ -173,14 +175,7 @@ class _Shards:
             self._counts[place] = {"bytes": 0, "sources": {}, "licences": {}, "scores": []}
         n_bytes = row["bytes"] if place.startswith("evaluation/") else None
         self._writers[place].add([*ids, self._group.end_of_text], n_bytes)
-        counts = self._counts[place]
-        counts["bytes"] += row["bytes"]
-        for key, n in (("sources", row["bytes"]), ("licences", 1)):
-            name = row[key[:-1]]
-            counts[key][name] = counts[key].get(name, 0) + n
-        if row["score"] is not None:
-            ends = [*counts["scores"], row["score"]]
-            counts["scores"] = [min(ends), max(ends)]
+        _count(self._counts[place], row)
 
     def close(self, error: BaseException | None) -> dict[str, Any]:
         for place, writer in self._writers.items():
@@ -189,6 +184,16 @@ class _Shards:
                 self._counts[place][key] = merge_counts([self._counts[place][key]])
             self._counts[place]["shards"] = writer.entries
         return self._counts
+
+
+def _count(counts: dict[str, Any], row: dict[str, Any]) -> None:
+    counts["bytes"] += row["bytes"]
+    for key, n in (("sources", row["bytes"]), ("licences", 1)):
+        name = row[key[:-1]]
+        counts[key][name] = counts[key].get(name, 0) + n
+    if row["score"] is not None:
+        ends = [*counts["scores"], row["score"]]
+        counts["scores"] = [min(ends), max(ends)]
 
 
 def _write_chunk(work: Work, chunk: Chunk, shards: _Shards) -> None:
