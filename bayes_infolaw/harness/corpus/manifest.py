@@ -2,9 +2,11 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from bayes_infolaw.harness.corpus.settings import CorpusSettings
 from bayes_infolaw.harness.corpus.tokens import TOKENIZER
 from bayes_infolaw.harness.corpus.work import Work, merge_counts
 from bayes_infolaw.harness.store import Corpus, write_manifest
@@ -26,29 +28,43 @@ def assemble(
     written : sequence of mapping
         What each group of chunks wrote, by place.
     """
-    settings, parts = work.settings, found["parts"]
     _move(work.path("tokenizer", TOKENIZER), out / TOKENIZER)
     places = sorted({place for group in written for place in group})
     entries = {place: _collect(work, out, place, written) for place in places}
-    cuts = settings.percentiles
-    buckets = [
-        {"name": name, "lower_percentile": cuts[d], "upper_percentile": cuts[d + 1]}
-        | entries[f"buckets/{name}"]
-        for d, name in enumerate(settings.bucket_names)
-    ]
     sets = [place for place in places if place.startswith("evaluation/")]
     manifest = {
         "tokenizer": found["tokenizer"],
-        "buckets": buckets,
+        "buckets": _buckets(work.settings, entries),
         "evaluation": [{"name": place.partition("/")[2], **entries[place]} for place in sets],
+        **_facts(found, written),
+        "settings": work.settings.to_dict(),
+    }
+    write_manifest(out, manifest)
+    return Corpus.open(out).manifest
+
+
+def _buckets(
+    settings: CorpusSettings, entries: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The buckets' entries, best first, with their percentiles."""
+    return [
+        {"name": name, "lower_percentile": low, "upper_percentile": high}
+        | dict(entries[f"buckets/{name}"])
+        for name, (low, high) in zip(
+            settings.bucket_names, pairwise(settings.percentiles), strict=True
+        )
+    ]
+
+
+def _facts(found: Mapping[str, Any], written: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of the documents, and where they came from."""
+    parts = found["parts"]
+    return {
         "documents": found["fates"]["fates"] | {"empty": sum(part["empty"] for part in parts)},
         "scorers": found["scorers"],
         "licences": merge_counts(c["licences"] for group in written for c in group.values()),
         "inputs": [part["input"] | {"documents": sum(part["roles"].values())} for part in parts],
-        "settings": settings.to_dict(),
     }
-    write_manifest(out, manifest)
-    return Corpus.open(out).manifest
 
 
 def _collect(

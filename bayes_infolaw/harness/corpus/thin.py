@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = ["thin_corpus"]
 
 DECODED_AT_ONCE = 256
 STILL_TRUE = ("name", "lower_percentile", "upper_percentile")  # of a thinned bucket
+COPIED = ("tokenizer", "evaluation")
 Progress = Callable[[int, int], None]
 
 
@@ -82,14 +84,18 @@ def _chosen(corpus: Corpus, tokens: int, seed: int) -> dict[str, np.ndarray]:
         raise InputError(f"tokens: must be from 1 to the corpus's {held}, got {tokens}")
     if seed < 0:
         raise InputError(f"seed: must be at least 0, got {seed}")
-    shares = dict(zip(corpus.buckets, corpus.shares.tolist(), strict=True))
-    settings = PackSettings(shares, tokens, tokens, subsample=seed, order_seed=0, seq_len=1)
-    documents = pack(corpus, settings).documents()
+    documents = _sample(corpus, tokens, seed)
     empty = [name for name in corpus.buckets if not len(documents[name])]
     if empty:
         rule = f"must leave every bucket a document, bucket {empty[0]!r} would have none"
         raise InputError(f"tokens: {rule}, got {tokens}")
-    return {name: np.sort(documents[name]) for name in corpus.buckets}
+    return documents
+
+
+def _sample(corpus: Corpus, tokens: int, seed: int) -> dict[str, np.ndarray]:
+    shares = dict(zip(corpus.buckets, corpus.shares.tolist(), strict=True))
+    settings = PackSettings(shares, tokens, tokens, subsample=seed, order_seed=0, seq_len=1)
+    return pack(corpus, settings).documents()
 
 
 def _write(
@@ -104,8 +110,7 @@ def _write(
     for name, documents in chosen.items():
         with TokenWriter(folder, f"buckets/{name}", corpus.vocab_size) as writer:
             n_bytes = 0
-            for start in range(0, len(documents), DECODED_AT_ONCE):
-                batch = documents[start : start + DECODED_AT_ONCE].tolist()
+            for batch in batched(documents.tolist(), DECODED_AT_ONCE):
                 n_bytes += _copy_documents(corpus.bucket(name), batch, writer, tokenizer)
                 progress(done := done + len(batch), total)
         totals = {key: sum(e[key] for e in writer.entries) for key in ("documents", "tokens")}
@@ -136,24 +141,23 @@ def _manifest(
     corpus: Corpus, written: Sequence[Mapping[str, Any]], facts: Mapping[str, int]
 ) -> dict[str, Any]:
     """What is true of the small corpus; the rest of what was known of the large one apart."""
-    large = dict(corpus.manifest)
-    kept = {key: large.pop(key) for key in ("tokenizer", "evaluation")}
-    source, _ = large.pop("hash"), large.pop("schema")
+    large = {k: v for k, v in corpus.manifest.items() if k not in ("schema", "hash", *COPIED)}
     entries = large["buckets"]
     large["buckets"] = [_without(entry, "shards") for entry in entries]
+    counts = {
+        "training": sum(entry["documents"] for entry in written),
+        "evaluation": sum(store.documents for store in corpus.evaluation.values()),
+    }
     return {
-        **kept,
+        **{key: corpus.manifest[key] for key in COPIED},
         "buckets": [
             {**{key: old[key] for key in STILL_TRUE if key in old}, **new}
             for old, new in zip(entries, written, strict=True)
         ],
-        "documents": {
-            "training": sum(entry["documents"] for entry in written),
-            "evaluation": sum(store.documents for store in corpus.evaluation.values()),
-        },
+        "documents": counts,
         # Names without counts: which of them the sample holds is not known.
         "licences": list(large.get("licences", ())),
-        "thinned": {"from": source, **facts, "of": large},
+        "thinned": {"from": corpus.hash, **facts, "of": large},
     }
 
 
