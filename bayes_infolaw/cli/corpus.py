@@ -239,12 +239,7 @@ def _show(console: "Console", payload: dict[str, Any]) -> None:
     rows = [_row(entry) for entry in [*payload["buckets"], *payload["evaluation"]]]
     print_frame(console, pd.DataFrame(rows), f"{payload['corpus']}, hash {payload['hash']}")
     _show_scorers(console, payload.get("scorers"))
-    facts = payload["tokenizer"]
-    origin = "given" if facts.get("given") else "trained"
-    console.print(
-        f"Tokenizer: {facts['vocab_size']} ids, {origin}, {facts['bytes_per_token']:.2f} bytes a "
-        f"token, sha256 {facts['sha256'][:16]}."
-    )
+    _show_tokenizer(console, payload["tokenizer"])
     counts = [f"{name} {n}" for name, n in payload.get("documents", {}).items() if n]
     print_notes(console, counts, "Documents")
     licences = payload.get("licences", {})
@@ -259,6 +254,14 @@ def _show(console: "Console", payload: dict[str, Any]) -> None:
         print_notes(console, bucket["examples"], f"Bucket {bucket['name']}, documents begin")
     if "damaged" in payload:
         _show_verified(console, payload["damaged"], payload["unhashed"])
+
+
+def _show_tokenizer(console: "Console", facts: dict[str, Any]) -> None:
+    origin = "given" if facts.get("given") else "trained"
+    console.print(
+        f"Tokenizer: {facts['vocab_size']} ids, {origin}, {facts['bytes_per_token']:.2f} bytes a "
+        f"token, sha256 {facts['sha256'][:16]}."
+    )
 
 
 def _show_verified(console: "Console", damaged: list[str], unhashed: list[str]) -> None:

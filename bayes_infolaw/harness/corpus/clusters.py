@@ -67,25 +67,30 @@ def decide(work: Work, n_ranges: int) -> dict[str, Any]:
     dict
         ``fates``, documents by fate, and ``kept``, documents and bytes kept for training by chunk.
     """
-    chunks = work.chunks
-    n = chunks[-1].first + chunks[-1].documents
-    parent = _memmap(work, "parent", n)
-    for chunk in chunks:
-        parent[_span(chunk)] = np.arange(chunk.first, chunk.first + chunk.documents)
-    for number in range(n_ranges):
-        pairs = np.load(pair_file(work, number), mmap_mode="r")
-        for start in range(0, len(pairs), PAIRS_AT_ONCE):
-            connect(parent, np.array(pairs[start : start + PAIRS_AT_ONCE]))
-    first = _first_of_each(work, chunks, parent)
+    parent = _joined(work, n_ranges)
+    first = _first_of_each(work, work.chunks, parent)
     fates: Counter[int] = Counter()
     kept: dict[str, list[int]] = {}
-    for chunk in chunks:
+    for chunk in work.chunks:
         found, n_bytes = _fates(work, chunk, parent, first)
         work.save("fates", chunk, found)
         fates.update(found.tolist())
         own = found == KEPT
         kept[chunk.name] = [int(own.sum()), int(n_bytes[own].sum())]
     return {"fates": {FATES[i]: fates[i] for i in range(len(FATES))}, "kept": kept}
+
+
+def _joined(work: Work, n_ranges: int) -> np.ndarray:
+    """(documents,) parents, on disk, with all near-duplicates joined."""
+    last = work.chunks[-1]
+    parent = _memmap(work, "parent", last.first + last.documents)
+    for chunk in work.chunks:
+        parent[_span(chunk)] = np.arange(chunk.first, chunk.first + chunk.documents)
+    for number in range(n_ranges):
+        pairs = np.load(pair_file(work, number), mmap_mode="r")
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            connect(parent, np.array(pairs[start : start + PAIRS_AT_ONCE]))
+    return parent
 
 
 def _memmap(work: Work, name: str, n: int) -> np.memmap:

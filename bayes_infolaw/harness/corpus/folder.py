@@ -91,7 +91,7 @@ def work_folder(out: Path, settings: CorpusSettings, sources: Sequence[Source]) 
         try:
             yield work
         except InputError as error:
-            if is_new and not isinstance(error, StoppedError) and not work.is_read:
+            if is_new and not _worth_keeping(work, error):
                 _remove(out)
             raise
         shutil.rmtree(work.folder)  # still locked: no other build enters while it goes
@@ -104,6 +104,11 @@ def _locked(out: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise InputError(f"out: another build is at work in {str(out)!r}") from None
+
+
+def _worth_keeping(work: Work, error: InputError) -> bool:
+    started = any((work.folder / "done").glob("read-*.json"))
+    return work.is_read or (started and isinstance(error, StoppedError))
 
 
 def _remove(out: Path) -> None:

@@ -218,6 +218,11 @@ def test_what_is_not_the_inputs_fault_leaves_the_work(build, built, inputs, tmp_
         return whole(work, source)
 
     with monkeypatch.context() as patch:
+        patch.setattr(module, "look", fail)
+        with pytest.raises(StoppedError):
+            build(tmp_path / "out", inputs)
+        assert not (tmp_path / "out").exists()  # nothing was read: nothing to keep
+    with monkeypatch.context() as patch:
         patch.setattr(module, "ingest", fail)
         with pytest.raises(StoppedError):
             build(tmp_path / "out", inputs)
