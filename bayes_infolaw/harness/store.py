@@ -119,6 +119,10 @@ class Corpus:
             raise InputError(f"corpus {folder.name}: schema must be {SCHEMA}, got {found!r}")
         return cls(folder, manifest, tuple(bucket["name"] for bucket in manifest["buckets"]))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the shards for itself."""
+        return type(self), (self.folder, self.manifest, self.buckets)
+
     @property
     def hash(self) -> str:
         """Hash over the shards' and the tokenizer's hashes: the same text, bucketed alike."""

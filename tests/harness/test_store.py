@@ -1,6 +1,7 @@
 """The corpus folder on disk: many shards, damaged files, and manifests of early versions."""
 
 import json
+import pickle
 import resource
 import subprocess
 import sys
@@ -95,6 +96,14 @@ def test_a_shard_stays_mapped_while_it_is_used(corpus: Corpus, monkeypatch) -> N
     for _ in range(3):
         assert [d.tolist() for d in store] == [d.tolist() for d in documents(40)]
     assert len(opened) == len(set(map(id, opened))) == len(corpus.manifest["buckets"][0]["shards"])
+
+
+def test_an_opened_corpus_can_go_to_another_process(corpus: Corpus) -> None:
+    corpus.bucket("0").read(0)
+    sent = pickle.dumps(corpus)
+    assert len(sent) < 20_000
+    again = pickle.loads(sent)
+    assert [d.tolist() for d in again.bucket("0")] == [d.tolist() for d in corpus.bucket("0")]
 
 
 def test_as_many_are_mapped_as_the_process_may_open(monkeypatch) -> None:
