@@ -22,8 +22,8 @@ def sources_of(notebook):
     return [(cell.cell_type, cell.source.strip()) for cell in notebook.cells]
 
 
-def test_there_are_two():
-    assert len(SOURCES) == 2
+def test_there_are_three():
+    assert len(SOURCES) == 3
 
 
 @every_source

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import ndtr
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.model.linear import expected_log_loss
@@ -14,7 +15,7 @@ from bayes_infolaw.posterior.rows import RowDraws, row_draws
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["predict", "prediction_table"]
+__all__ = ["loss_moments", "predict", "prediction_table"]
 
 Array = np.ndarray
 PARTS = ("parameters", "group", "noise")
@@ -68,7 +69,8 @@ def predict(
         "noise_sd": rows.noise_sd,
     }
     dataset = _dataset(fit, checked, draws)
-    table = _per_run(draws, _variances(rows, mean_log), prob)
+    moments = loss_moments(draws["loss"], draws["expected_loss"], fit.spec.noise)
+    table = _per_run(draws, moments, _variances(rows, mean_log), prob)
     beyond = distance_beyond(checked.arrays(), fit.table.arrays())
     return _with_runs(dataset, pd.concat([table, beyond], axis=1), fit, checked, prob)
 
@@ -91,13 +93,30 @@ def _variances(rows: RowDraws, mean_log: Array) -> dict[str, Array]:
     return dict(zip(PARTS, (np.maximum(parameters, 0.0), group, noise), strict=True))
 
 
-def _per_run(draws: dict[str, Array], variance: dict[str, Array], prob: float) -> pd.DataFrame:
+def loss_moments(loss: Array, expected_loss: Array, noise: str) -> tuple[Array, Array]:
+    """Mean and standard deviation of each run's loss over the draws (draws, runs).
+
+    The exponential of a Student-t variable has no moments, so under such noise these are the mean
+    without noise and half the width of the central 68.3 % interval.
+    """
+    if noise != "studentt":
+        return np.nanmean(loss, axis=0), np.nanstd(loss, axis=0, ddof=1)
+    low, high = np.nanquantile(loss, ndtr([-1.0, 1.0]), axis=0)
+    return np.nanmean(expected_loss, axis=0), (high - low) / 2.0
+
+
+def _per_run(
+    draws: dict[str, Array],
+    moments: tuple[Array, Array],
+    variance: dict[str, Array],
+    prob: float,
+) -> pd.DataFrame:
     tails = [(1 - prob) / 2, (1 + prob) / 2]
     loss_lo, loss_hi = np.nanquantile(draws["loss"], tails, axis=0)
     mean_lo, mean_hi = np.nanquantile(draws["expected_loss"], tails, axis=0)
     columns = {
-        "loss_mean": np.nanmean(draws["loss"], axis=0),
-        "loss_sd": np.nanstd(draws["loss"], axis=0, ddof=1),
+        "loss_mean": moments[0],
+        "loss_sd": moments[1],
         "loss_lo": loss_lo,
         "loss_hi": loss_hi,
         "mean_lo": mean_lo,

@@ -15,7 +15,7 @@ from bayes_infolaw.model.spec import ModelSpec
 from bayes_infolaw.posterior.fit import Fit
 from bayes_infolaw.posterior.fitting import fit
 from bayes_infolaw.posterior.plan import plan_for
-from bayes_infolaw.posterior.predict import prediction_table
+from bayes_infolaw.posterior.predict import loss_moments, prediction_table
 from bayes_infolaw.posterior.rows import law_at_rows
 from bayes_infolaw.tables import read_runs
 from bayes_infolaw.tables.informing import require_enough_runs
@@ -154,7 +154,8 @@ def _law_scores(fitted: Fit, predicted: xr.Dataset, held: RunTable) -> Scores | 
     draws, expected, sd = (array[kept] for array in flat)
     if fitted.spec.noise == "studentt":
         sd = sd * _scale_weights(fitted, kept, sd.shape)
-    return score(_loss(held), draws.mean(axis=0), draws, np.log(expected), sd)
+    centre, _ = loss_moments(draws, expected, fitted.spec.noise)
+    return score(_loss(held), centre, draws, np.log(expected), sd)
 
 
 def _scale_weights(fitted: Fit, kept: Array, shape: tuple[int, ...]) -> Array:
