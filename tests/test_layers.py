@@ -23,6 +23,7 @@ LADDER = (
     ("inference",),
     ("posterior",),
     ("validation",),
+    ("decisions",),
     ("figures",),
     ("top",),
     ("cli",),
