@@ -76,7 +76,8 @@ def attempt(job: Job, stopping: Callable[[], bool]) -> int:
 def _locked_attempt(job: Job, stopping: Callable[[], bool]) -> int:
     settings, started = RunSettings.from_dict(job.settings), now()
     try:
-        record = _train(job, settings, stopping)
+        write_record(job.records, _train(job, settings, stopping))
+        return DONE
     except KeyboardInterrupt:
         return STOPPED
     except DivergedError as error:

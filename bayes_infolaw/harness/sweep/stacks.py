@@ -160,11 +160,19 @@ class _Attempt:
 
     def _make_alone(self, work: Path) -> None:
         self._begin(work)
-        records = self._records(work)
-        for record in records:
-            write_record(self.sweep.folder.records, record)
+        records = [self._written(record) for record in self._records(work)]
         if all(record.status != "failed" for record in records):
             shutil.rmtree(work)
+
+    def _written(self, record: RunRecord) -> RunRecord:
+        """The record that was written: where this one cannot be, that is the run's failure."""
+        try:
+            write_record(self.sweep.folder.records, record)
+        except ValueError as error:
+            job = Job.of(record.settings, self.sweep.corpus, self.sweep.folder)
+            record = failure(job, f"{type(error).__name__}: {error}", record.started)
+            write_record(self.sweep.folder.records, record)
+        return record
 
     def _begin(self, work: Path) -> None:
         if (work / MEMBERS).exists():

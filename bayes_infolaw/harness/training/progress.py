@@ -1,5 +1,6 @@
 """How far a run is: what its checkpoint carries beside the tensors."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ class Progress:
         Training losses since the last point of the curve.
     curve : list of dict
         Points at the evaluations: step, tokens, mean training loss since the point before, and
-        nats per token on each evaluation set's subset for the way.
+        nats per token on each evaluation set's subset for the way (None
+        where a loss was not finite).
     train_seconds, evaluation_seconds : float
         Spent on what is in the checkpoint; what a kill undid is not counted.
     restarts : int
@@ -44,6 +46,7 @@ class Progress:
         """Extend the curve by held-out losses, and begin a new mean of the training losses."""
         point: dict[str, Any] = {"step": self.step, "tokens": self.step * tokens_per_step}
         point["train_loss"] = self.loss_sum / self.loss_steps if self.loss_steps else None
-        point["losses"] = {n: float(d.nats.sum() / d.tokens.sum()) for n, d in losses.items()}
+        means = {n: float(d.nats.sum() / d.tokens.sum()) for n, d in losses.items()}
+        point["losses"] = {n: mean if math.isfinite(mean) else None for n, mean in means.items()}
         self.curve.append(point)
         self.loss_sum, self.loss_steps = 0.0, 0

@@ -1,14 +1,15 @@
 """What training came to -> the run's record."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bayes_infolaw.harness.layermix import BucketCount
-from bayes_infolaw.harness.record import RunRecord, now
+from bayes_infolaw.harness.record import DivergedError, Loss, RunRecord, now
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.training.evaluate import DocumentLosses, write_document_losses
@@ -43,10 +44,23 @@ class Training:
     def finished(
         self, losses: Mapping[str, DocumentLosses], folder: Path, writes: bool = True
     ) -> RunRecord:
-        """The record of the trained model's losses; ``eval_<set>.npz`` go into the folder."""
-        files = write_document_losses(folder, losses) if writes else {}
+        """The record of the trained model's losses; ``eval_<set>.npz`` go into the folder.
+
+        Raises
+        ------
+        DivergedError
+            A loss is not finite: the last steps can spoil a model without a loss that tells.
+        """
         summaries = {name: found.summary() for name, found in losses.items()}
+        for name, summary in summaries.items():
+            self._require_finite(name, summary)
+        files = write_document_losses(folder, losses) if writes else {}
         return self._record("finished", losses=summaries, extra={"document_losses": files})
+
+    def _require_finite(self, name: str, loss: Loss) -> None:
+        if not all(map(math.isfinite, astuple(loss))):
+            rule = f"loss on {name} must be finite, got {loss.nats_per_token} after the last step"
+            raise DivergedError(f"run {self.settings.name!r}: {rule}")
 
     def diverged(self, error: str) -> RunRecord:
         """The record of a run that met a value that is not finite."""

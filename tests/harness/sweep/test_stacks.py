@@ -1,6 +1,7 @@
 """Sweeps stack by stack: records and table, stopping and going on, failures, other sweeps' runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,24 @@ def test_the_command_stacks(corpus_folder, plan_file, settings_file, tmp_path):
     assert answer.exit_code == 0, answer.stderr
     assert json.loads(answer.stdout)["status"] == {"finished": 2}
     assert read_record(study / "records" / "r1.json").resources["engine"] == "stacked of 2"
+
+
+def test_a_run_lost_at_its_evaluation_leaves_the_stack_whole(stacked, tmp_path):
+    """One step, whose update is absurd: only the final evaluation can see it."""
+    header = "run,layers,hidden,heads,mlp,recipe,tokens,source_ratio,batch_tokens,learning_rate"
+    rows = [f"r{i},2,16,2,40,0,256,50,256,{rate}" for i, rate in enumerate(("1e-2", "1e30"))]
+    assert stacked(rows=rows, header=header).status == {"finished": 1, "diverged": 1}
+    record = read_record(tmp_path / "study" / "records" / "r1.json")
+    assert "loss on heldout must be finite" in record.error
+
+
+def test_a_record_that_cannot_be_written_is_one_runs_failure(stacked, monkeypatch, tmp_path):
+    train = trainer.train_stack
+
+    def odd(*arguments, **options):
+        first, *others = train(*arguments, **options)
+        return [replace(first, extra={"odd": float("nan")}), *others]
+
+    monkeypatch.setattr(trainer, "train_stack", odd)
+    assert stacked(rows=ROWS[:2]).status == {"failed": 1, "finished": 1}
+    assert "ValueError" in read_record(tmp_path / "study" / "records" / "r0.json").error

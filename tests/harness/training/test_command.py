@@ -140,3 +140,11 @@ def test_a_signal_saves_and_the_same_command_goes_on(run, tmp_path, number):
     answer = run(*words, "--json")
     assert answer.exit_code == 0, answer.stderr
     assert json.loads(answer.stdout)["resources"]["restarts"] == 1
+
+
+def test_a_run_lost_at_its_last_step_is_recorded_as_diverged(run):
+    once = ["--set", "batch_tokens=12288", "--set", "learning_rate=1e38", "--run", "lost"]
+    answer = run(*SHORT, *once, "--json")
+    assert answer.exit_code == 3, answer.output
+    told = json.loads(answer.stdout)
+    assert (told["status"], told["table"]) == ("diverged", None)

@@ -267,7 +267,11 @@ class _Stack:
         losses = self._losses(run, self.final_sets)
         on_the_way = {n: d.only(self.sets[n].documents) for n, d in losses.items()}
         member.progress.add_point(tokens_per_step(self.settings), on_the_way)
-        return training.finished(losses, folder)
+        try:
+            return training.finished(losses, folder)
+        except DivergedError as error:
+            member.error = str(error)
+            return training.diverged(member.error)
 
     def _keep_weights(self, member: Member, folder: Path) -> None:
         """Those of the single model, which was just evaluated."""
