@@ -12,7 +12,7 @@ import numpy as np
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.laws.target import LawAtTarget
 
-__all__ = ["TargetDraws", "pool"]
+__all__ = ["TargetDraws", "form_weights", "pool"]
 
 Array = np.ndarray
 
@@ -123,7 +123,7 @@ def pool(
     InputError
         No law, targets that differ, or bad weights.
     """
-    shares = _form_weights(tuple(laws), weights)
+    shares = form_weights(tuple(laws), weights)
     kept = [name for name in laws if shares[name] > 0]
     _require_one_target({name: laws[name] for name in kept})
     parts = [_columns(laws[name]) for name in kept]
@@ -154,7 +154,14 @@ def _columns(law: LawAtTarget) -> dict[str, Array]:
     }
 
 
-def _form_weights(names: tuple[str, ...], weights: Mapping[str, float] | None) -> dict[str, float]:
+def form_weights(names: tuple[str, ...], weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Weights of forms by name, scaled to sum to one; equal where none are given.
+
+    Raises
+    ------
+    InputError
+        No name, weights of other names, a negative one, or all zero.
+    """
     if not names:
         raise InputError("laws: at least one fit is needed, got none")
     given = dict.fromkeys(names, 1.0) if weights is None else dict(weights)
