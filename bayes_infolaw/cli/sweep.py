@@ -87,6 +87,12 @@ def sweep(
             "that such runs leave idle.",
         ),
     ] = None,
+    stack_flops: Annotated[
+        float | None,
+        typer.Option(
+            metavar="C", help="With --stack: put no more runs together than take so many FLOP."
+        ),
+    ] = None,
     stop_after: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="With --stack: stop cleanly after so long."),
@@ -122,7 +128,7 @@ def sweep(
         slurm_cluster=slurm_cluster,
         train=train or TRAINER,
     )
-    together = _together(how, stack, stop_after)
+    together = _together(how, stack, {"stack_flops": stack_flops, "stop_after": stop_after})
     opened = open_sweep(plan, corpus, out, settings, match_repetition)
     if dry_run:
         check_records(opened.folder, opened.runs, opened.corpus, retry_failed)
@@ -134,20 +140,24 @@ def sweep(
     return _done(opened, run_sweep(opened, how, watching))
 
 
-def _together(how: "How", stack: int | None, stop_after: float | None) -> "StackedHow | None":
+def _together(
+    how: "How", stack: int | None, bounds: dict[str, float | None]
+) -> "StackedHow | None":
     """What --stack asks for; it knows one process on this machine, and our own trainer."""
     from bayes_infolaw.harness.sweep.job import TRAINER
     from bayes_infolaw.harness.sweep.stacks import StackedHow
 
     if stack is None:
-        if stop_after is not None:
-            raise InputError(f"--stop-after: must go with --stack, got {stop_after:g} alone")
+        for name, bound in bounds.items():
+            if bound is not None:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option}: must go with --stack, got {bound:g} alone")
         return None
     for name, default in (("engine", "local"), ("slots", None), ("nice", 0), ("train", TRAINER)):
         if getattr(how, name) != default:
             raise InputError(f"--stack: must go without --{name}, got {getattr(how, name)!r}")
     kept = {name: getattr(how, name) for name in ("threads", "drop_checkpoints", "retry_failed")}
-    return StackedHow(stack, seconds=stop_after, **kept)
+    return StackedHow(stack, bounds["stack_flops"], seconds=bounds["stop_after"], **kept)
 
 
 def _dry(opened: "Sweep", slots: int | None) -> Answer:

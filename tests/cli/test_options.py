@@ -23,6 +23,8 @@ OPTIONS = {
     "recommend": {"--constants", "--params-nonembedding", "--tokens", "--source-tokens", "--shares"}
     | {"--buckets", "--flops-per-token", "--overtraining", "--ordered", "--free", "--incumbent"}
     | {"--label", "--prob", "--out", "--table", "--data-dir", "--allow-unconverged", "--json"},
+    "beats": {"--plan", "--a", "--b", "--weight", "--prob", "--data-dir", "--allow-unconverged"}
+    | {"--json"},
     "simulate": {"--design", "--parameters", "--noise", "--seed", "--out", "--buckets"}
     | {"--data-dir", "--json"},
     "models": {"--json"},
@@ -34,7 +36,7 @@ OPTIONS = {
     | {"--parallel", "--tensorboard"},
     "sweep": {"--corpus", "--out", "--engine", "--slots", "--threads", "--nice", "--settings"}
     | {"--match-repetition", "--retry-failed", "--ray-address", "--slurm-cluster", "--train"}
-    | {"--stack", "--stop-after", "--drop-checkpoints", "--dry-run", "--json"},
+    | {"--stack", "--stack-flops", "--stop-after", "--drop-checkpoints", "--dry-run", "--json"},
     "evaluate": {"--corpus", "--tasks", "--shots", "--limit", "--seed", "--device", "--threads"}
     | {"--out", "--json"},
     "corpus build": {"--out", "--heldout", "--heldout-fraction", "--heldout-by-source"}
@@ -54,6 +56,7 @@ ARGUMENTS = {
     "predict": ["fit"],
     "validate": ["table"],
     "recommend": ["fit"],
+    "beats": ["fits"],
     "simulate": ["model"],
     "models": ["name"],
     "demo": [],

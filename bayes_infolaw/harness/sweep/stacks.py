@@ -1,34 +1,32 @@
 """A sweep whose runs of one shape are trained together, stack by stack, in this process.
 
 For a device that runs this small leave idle. Where a stack was cut off, the same runs go on
-together from its checkpoint, before the others are grouped anew.
+together from its checkpoint, before the others are grouped anew; a run that was begun by itself
+goes on by itself. Other sweeps may work in the same folder: a run that one of them has is left to
+it, and waited for.
 """
 
-import hashlib
-import json
 import shutil
+import sys
 import time
 import traceback
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.record import RunRecord, now, write_record
+from bayes_infolaw.harness.record import DivergedError, RunRecord, now, write_record
 from bayes_infolaw.harness.settings import RunSettings
-from bayes_infolaw.harness.sweep.attempt import clear_work, failure, lock_path
+from bayes_infolaw.harness.sweep.attempt import failure, is_locked
 from bayes_infolaw.harness.sweep.job import Job
 from bayes_infolaw.harness.sweep.opening import Sweep
 from bayes_infolaw.harness.sweep.provenance import write_provenance
-from bayes_infolaw.harness.sweep.run import Summary, summary_of
+from bayes_infolaw.harness.sweep.run import Summary, summary_of, terminable
 from bayes_infolaw.harness.sweep.single import stoppable
+from bayes_infolaw.harness.sweep.stack_work import begin, begun_stacks, is_part_trained, runs_held
 from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
 from bayes_infolaw.harness.sweep.table import write_study, write_table
-from bayes_infolaw.whole_file import write_whole
 
 if TYPE_CHECKING:
     from bayes_infolaw.harness.training.log import Status
@@ -36,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StackedHow", "run_stacks"]
 
-MEMBERS = "stack.json"
-DIGITS = 12
+BUSY_SECONDS = 1.0
+CHECKPOINTS = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class StackedHow:
     ----------
     size : int
         Most runs in a stack.
+    flops : float or None
+        Most FLOP of a stack of more than one run, so that each can end in the time there is.
     threads : int or None
         Threads of a stack; None: as the plan has it for a run.
     seconds : float or None
@@ -59,6 +59,7 @@ class StackedHow:
     """
 
     size: int
+    flops: float | None = None
     threads: int | None = None
     seconds: float | None = None
     drop_checkpoints: bool = False
@@ -68,6 +69,10 @@ class StackedHow:
         for name, value in (("stack", self.size), ("threads", self.threads)):
             if value is not None and value < 1:
                 raise InputError(f"--{name}: must be at least 1, got {value}")
+        if self.flops is not None and not self.flops > 0:
+            raise InputError(f"--stack-flops: must be above 0, got {self.flops:g}")
+        if self.seconds is not None and not self.seconds >= 0:
+            raise InputError(f"--stop-after: must be at least 0, got {self.seconds:g}")
 
 
 def run_stacks(sweep: Sweep, how: StackedHow) -> Summary:
@@ -94,125 +99,163 @@ def run_stacks(sweep: Sweep, how: StackedHow) -> Summary:
     said: dict[str, Any] = {"engine": "local", "stack": how.size, "retried": retried}
     said |= {"runs": len(runs), "missing": len(missing)}
     write_provenance(sweep.folder, sweep.plan_file, sweep.file.path, sweep.corpus, said)
-    stopped = not _carry_out(sweep, missing, how)
+    stopped = not _carry_out(sweep, runs, how)
     write_table(sweep.folder)
     return summary_of(sweep.folder, runs, stopped)
 
 
-def _carry_out(sweep: Sweep, missing: Sequence[RunSettings], how: StackedHow) -> bool:
-    """Whether all stacks were gone through; False where it was stopped."""
-    ends = None if how.seconds is None else time.monotonic() + how.seconds
+def _carry_out(sweep: Sweep, runs: Sequence[RunSettings], how: StackedHow) -> bool:
+    """Whether all runs have their records; False where it was stopped."""
+    clock, said = _Clock(how.seconds), ""
     try:
-        for stack in _stacks(sweep, missing, how.size):
-            _Attempt(sweep, stack, ends, how.drop_checkpoints).make()
+        with terminable():
+            while missing := missing_runs(sweep.folder, runs):
+                made = [_Attempt(sweep, s, clock, how).make() for s in _stacks(sweep, missing, how)]
+                if not any(made):
+                    said = _wait(missing, clock, said)
     except KeyboardInterrupt:
         return False
     return True
 
 
-def _stacks(sweep: Sweep, missing: Sequence[RunSettings], size: int) -> list[list[RunSettings]]:
-    """Stacks that were begun, then those of the runs that are left."""
+def _wait(missing: Sequence[RunSettings], clock: "_Clock", said: str) -> str:
+    """Stand by while other sweeps have all runs that are left; say so where that is new."""
+    names = ", ".join(run.name for run in missing)
+    if names != said:
+        sys.stderr.write(f"waiting for another sweep, which has {names}\n")
+    time.sleep(BUSY_SECONDS)
+    clock.check("while another sweep had the runs that were left")
+    return names
+
+
+@dataclass
+class _Clock:
+    """When to stop; a sweep that goes on always has its first stack begun."""
+
+    seconds: float | None
+    started: float = field(default_factory=time.monotonic)
+    stacks: int = 0
+
+    def next_stack(self) -> None:
+        if self.stacks:
+            self.check("between stacks")
+        self.stacks += 1
+
+    def check(self, where: str) -> None:
+        if self.seconds is not None and time.monotonic() - self.started >= self.seconds:
+            raise KeyboardInterrupt(f"time is up {where}")
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Runs of one program; or one run that goes on by itself, as it began."""
+
+    runs: list[RunSettings]
+    alone: bool = False
+
+
+def _stacks(sweep: Sweep, missing: Sequence[RunSettings], how: StackedHow) -> list[_Stack]:
+    """Stacks and runs that were begun, then those of the runs that are free, longest first."""
     from bayes_infolaw.harness.training.stacked.trainer import group
 
-    by_name = {run.name: run for run in missing}
-    begun = []
-    for path in sorted((sweep.folder.root / "work").glob(f"stack-*/{MEMBERS}")):
-        names = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        stack = [by_name[name] for name in names if name in by_name]
-        # With another plan or corpus, or where some runs have their records, it is another stack.
-        if stack and _folder(sweep, stack) == path.parent:
-            begun.append(stack)
-            by_name = {name: run for name, run in by_name.items() if name not in names}
-        else:
-            shutil.rmtree(path.parent)
-    return [*begun, *group(list(by_name.values()), size)]
+    begun = begun_stacks(sweep, missing)
+    taken = {run.name for stack in begun for run in stack}
+    left = [run for run in missing if run.name not in taken]
+    alone = [run for run in left if is_part_trained(sweep, run)]
+    free = [run for run in left if run not in alone and not is_locked(sweep.folder.work(run.name))]
+    fresh = sorted(group(free, how.size, how.flops), key=_flops, reverse=True)
+    ended = [_Stack([run], alone=True) for run in alone]
+    return [*map(_Stack, begun), *ended, *map(_Stack, fresh)]
 
 
-def _folder(sweep: Sweep, stack: Iterable[RunSettings]) -> Path:
-    """The stack's folder, named by what must not change while it is under way."""
-    identity = [sweep.corpus.hash, *([run.name, run.hash] for run in stack)]
-    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    return sweep.folder.work(f"stack-{digest[:DIGITS]}")
+def _flops(stack: Sequence[RunSettings]) -> float:
+    return sum(run.budget.flops for run in stack)
 
 
 @dataclass(frozen=True)
 class _Attempt:
     sweep: Sweep
-    stack: list[RunSettings]
-    ends: float | None
-    drop_checkpoints: bool
+    stack: _Stack
+    clock: _Clock
+    how: StackedHow
 
-    @property
-    def work(self) -> Path:
-        return _folder(self.sweep, self.stack)
-
-    def make(self) -> None:
-        """Train the stack, unless another process has one of its runs, and write the records."""
-        with ExitStack() as locks:
-            try:
-                for name in sorted(run.name for run in self.stack):
-                    lock = FileLock(lock_path(self.sweep.folder.work(name)), timeout=0)
-                    locks.enter_context(lock)
-            except Timeout:
-                return  # its records will be written there
-            self._make_alone(self.work)
+    def make(self) -> bool:
+        """Train the stack and write its records; whether it was still to be had."""
+        self.clock.next_stack()
+        with runs_held(self.sweep.folder, [run.name for run in self.stack.runs]) as free:
+            if not (free and self._as_it_was()):
+                return False
+            self._make_held()
         write_table(self.sweep.folder)
+        return True
 
-    def _make_alone(self, work: Path) -> None:
-        self._begin(work)
+    def _as_it_was(self) -> bool:
+        """Whether no other sweep has meanwhile ended, or begun and left, one of the runs."""
+        runs = self.stack.runs
+        if len(missing_runs(self.sweep.folder, runs)) < len(runs):
+            return False
+        return self.stack.alone or not any(is_part_trained(self.sweep, run) for run in runs)
+
+    def _make_held(self) -> None:
+        own = self.sweep.folder.work(self.stack.runs[0].name)
+        work = own if self.stack.alone else begin(self.sweep, self.stack.runs)
         records = [self._written(record) for record in self._records(work)]
-        if all(record.status != "failed" for record in records):
+        if any(record.status == "failed" for record in records):
+            return
+        if not self.stack.alone:
             shutil.rmtree(work)
+        elif self.how.drop_checkpoints:
+            shutil.rmtree(work / CHECKPOINTS, ignore_errors=True)
 
     def _written(self, record: RunRecord) -> RunRecord:
         """The record that was written: where this one cannot be, that is the run's failure."""
         try:
             write_record(self.sweep.folder.records, record)
         except ValueError as error:
-            job = Job.of(record.settings, self.sweep.corpus, self.sweep.folder)
-            record = failure(job, f"{type(error).__name__}: {error}", record.started)
+            words = f"{type(error).__name__}: {error}"
+            record = failure(self._job(record.settings), words, record.started)
             write_record(self.sweep.folder.records, record)
         return record
 
-    def _begin(self, work: Path) -> None:
-        if (work / MEMBERS).exists():
-            return
-        for run in self.stack:
-            clear_work(self.sweep.folder.work(run.name))
-        work.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"runs": [run.name for run in self.stack]}) + "\n"
-        write_whole(work / MEMBERS, lambda part: part.write_text(text, encoding="utf-8"))
+    def _job(self, run: RunSettings) -> Job:
+        return Job.of(run, self.sweep.corpus, self.sweep.folder)
 
     def _records(self, work: Path) -> list[RunRecord]:
-        started = now()
+        started, status = now(), "failed"
         try:
             return self._trained(work)
         except InputError:
             raise
+        except DivergedError as error:  # of a run alone
+            words, status = str(error), "diverged"
         except Exception as error:
             traceback.print_exc()
             words = f"{type(error).__name__}: {error}".replace(str(work.resolve()), "<work>")
-            jobs = [Job.of(run, self.sweep.corpus, self.sweep.folder) for run in self.stack]
-            return [failure(job, words, started) for job in jobs]
+        return [failure(self._job(run), words, started, status) for run in self.stack.runs]
 
     def _trained(self, work: Path) -> list[RunRecord]:
-        from bayes_infolaw.harness.training.stacked.trainer import train_stack
+        runs, corpus = self.stack.runs, self.sweep.corpus
+        named = runs[0].name if self.stack.alone else f"{runs[0].name}+{len(runs) - 1}"
+        with stoppable(replace(runs[0], name=named), shown=True) as watch:
+            heard = self._until_the_end(watch)
+            if self.stack.alone:
+                from bayes_infolaw.harness.training.trainer import train_run
 
-        shown = replace(self.stack[0], name=f"{self.stack[0].name}+{len(self.stack) - 1}")
-        with stoppable(shown, shown=True) as watch:
+                return [train_run(runs[0], corpus, work, progress=heard)]
+            from bayes_infolaw.harness.training.stacked.trainer import train_stack
+
             return train_stack(
-                self.stack,
-                self.sweep.corpus,
+                runs,
+                corpus,
                 work,
-                progress=self._until_the_end(watch),
+                progress=heard,
                 folder_of=self.sweep.folder.work,
-                keep_weights=not self.drop_checkpoints,
+                keep_weights=not self.how.drop_checkpoints,
             )
 
     def _until_the_end(self, watch: "Watcher") -> "Watcher":
         def hear(done: int, total: int, *, status: "Status") -> None:
             watch(done, total, status=status)
-            if self.ends is not None and time.monotonic() >= self.ends:
-                raise KeyboardInterrupt(f"time is up at step {done} of {total}")
+            self.clock.check(f"at step {done} of {total}")
 
         return hear

@@ -14,12 +14,23 @@ import pytest
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.sweep.opening import open_sweep
 from bayes_infolaw.harness.sweep.run import How, run_sweep
+from bayes_infolaw.harness.sweep.stacks import StackedHow, run_stacks
 
 from ..generated import generate_corpus
 
 FAKE = "fake_trainer:train"
 COMMAND = "import typer; from bayes_infolaw.cli.sweep import sweep; typer.run(sweep)"
 HEADER = "size,recipe,tokens,source_ratio,seed"
+STACKED_HEADER = "run,size,recipe,tokens,source_ratio,seed"
+STACKED_ROWS = [f"r{i},31k,{i % 3},{10240 * (1 + (i == 4))},1,{i}" for i in range(5)]
+STACKED_SETTINGS = """
+[training]
+seq_len = 32
+batch_tokens = 1024
+learning_rate = 1e-2
+eval_every = 1.0
+final_eval_tokens = 500
+"""
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +114,33 @@ def swept(fake_path, corpus_folder, tmp_path):
         return run_sweep(sweep, wanted, watcher), heard
 
     return run
+
+
+@pytest.fixture
+def stacked(corpus_folder, plan_file, settings_file, tmp_path):
+    """Run a plan stack by stack with the real trainer; the summary."""
+    settings_file(STACKED_SETTINGS)
+
+    def run(size: int = 3, rows=STACKED_ROWS, header: str = STACKED_HEADER, **how):
+        sweep = open_sweep(plan_file(rows, header), corpus_folder, tmp_path / "study")
+        return run_stacks(sweep, StackedHow(size, **how))
+
+    return run
+
+
+@pytest.fixture
+def sizes(monkeypatch) -> list[list[str]]:
+    """Names of the runs of every stack that is trained."""
+    from bayes_infolaw.harness.training.stacked import trainer
+
+    seen, train = [], trainer.train_stack
+
+    def hear(runs, *arguments, **options):
+        seen.append([run.name for run in runs])
+        return train(runs, *arguments, **options)
+
+    monkeypatch.setattr(trainer, "train_stack", hear)
+    return seen
 
 
 @pytest.fixture

@@ -10,51 +10,15 @@ from typer.testing import CliRunner
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 
-from filelock import FileLock  # noqa: E402
-
 from bayes_infolaw.cli.app import app  # noqa: E402
 from bayes_infolaw.errors import InputError  # noqa: E402
 from bayes_infolaw.harness.record import read_record  # noqa: E402
-from bayes_infolaw.harness.sweep.attempt import lock_path  # noqa: E402
-from bayes_infolaw.harness.sweep.opening import open_sweep  # noqa: E402
-from bayes_infolaw.harness.sweep.stacks import StackedHow, run_stacks  # noqa: E402
 from bayes_infolaw.harness.training.stacked import trainer  # noqa: E402
 from bayes_infolaw.tables import read_runs  # noqa: E402
 
-HEADER = "run,size,recipe,tokens,source_ratio,seed"
-ROWS = [f"r{i},31k,{i % 3},{10240 * (1 + (i == 4))},1,{i}" for i in range(5)]
-SETTINGS = """
-[training]
-seq_len = 32
-batch_tokens = 1024
-learning_rate = 1e-2
-eval_every = 1.0
-final_eval_tokens = 500
-"""
-
-
-@pytest.fixture
-def stacked(corpus_folder, plan_file, settings_file, tmp_path):
-    settings_file(SETTINGS)
-
-    def run(size: int = 3, rows: list[str] = ROWS, header: str = HEADER, **how):
-        sweep = open_sweep(plan_file(rows, header), corpus_folder, tmp_path / "study")
-        return run_stacks(sweep, StackedHow(size, **how))
-
-    return run
-
-
-@pytest.fixture
-def sizes(monkeypatch) -> list[list[str]]:
-    """Names of the runs of every stack that is trained."""
-    seen, train = [], trainer.train_stack
-
-    def hear(runs, *arguments, **options):
-        seen.append([run.name for run in runs])
-        return train(runs, *arguments, **options)
-
-    monkeypatch.setattr(trainer, "train_stack", hear)
-    return seen
+from .conftest import STACKED_HEADER as HEADER  # noqa: E402
+from .conftest import STACKED_ROWS as ROWS  # noqa: E402
+from .conftest import STACKED_SETTINGS as SETTINGS  # noqa: E402
 
 
 def folders(study: Path) -> list[str]:
@@ -113,13 +77,6 @@ def test_a_diverged_run_is_recorded_beside_the_others(stacked):
     assert summary.rows == 2
 
 
-def test_runs_that_another_sweep_has_are_left_to_it(stacked, tmp_path):
-    lock = lock_path(tmp_path / "study" / "work" / "r1")
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):
-        assert stacked().status == {"missing": 2, "finished": 3}
-
-
 @pytest.mark.parametrize(("how", "name"), [({"size": 0}, "stack"), ({"threads": 0}, "threads")])
 def test_bad_wishes_are_refused(stacked, how, name):
     with pytest.raises(InputError, match=f"--{name}: must be at least 1, got 0"):
@@ -138,6 +95,9 @@ def test_the_command_stacks(corpus_folder, plan_file, settings_file, tmp_path):
         (["--stack", "2", "--engine", "ray"], "--stack: must go without --engine, got 'ray'"),
         (["--stack", "2", "--slots", "3"], "--stack: must go without --slots, got 3"),
         (["--stop-after", "3"], "--stop-after: must go with --stack, got 3 alone"),
+        (["--stack-flops", "3e9"], "--stack-flops: must go with --stack, got 3e+09 alone"),
+        (["--stack", "2", "--stop-after", "-1"], "--stop-after: must be at least 0, got -1"),
+        (["--stack", "2", "--stack-flops", "0"], "--stack-flops: must be above 0, got 0"),
         (["--stack", "0"], "--stack: must be at least 1, got 0"),
     ):
         refused = invoke(*wrong)

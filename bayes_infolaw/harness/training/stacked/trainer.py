@@ -60,10 +60,13 @@ def stackable(one: RunSettings, other: RunSettings) -> bool:
     return _program(one) == _program(other)
 
 
-def group(runs: Sequence[RunSettings], size: int) -> list[list[RunSettings]]:
+def group(
+    runs: Sequence[RunSettings], size: int, flops: float | None = None
+) -> list[list[RunSettings]]:
     """Stacks of at most ``size`` runs that can go together, of sizes as equal as possible.
 
-    Order is kept among runs of a program, and programs come by their first run.
+    Order is kept among runs of a program, and programs come by their first run. With ``flops`` no
+    stack of more than one run takes more FLOP than that.
 
     Raises
     ------
@@ -77,7 +80,8 @@ def group(runs: Sequence[RunSettings], size: int) -> list[list[RunSettings]]:
         programs.setdefault(_program(run), []).append(run)
     stacks = []
     for alike in programs.values():
-        cuts = np.array_split(np.arange(len(alike)), -(-len(alike) // size))
+        most = size if flops is None else min(size, max(1, int(flops // alike[0].budget.flops)))
+        cuts = np.array_split(np.arange(len(alike)), -(-len(alike) // most))
         stacks += [[alike[i] for i in cut] for cut in cuts]
     return stacks
 
