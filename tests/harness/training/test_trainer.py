@@ -250,14 +250,15 @@ def test_bf16_moves_the_loss_by_its_rounding(corpus, record, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_toolchain_that_cannot_compile_is_named(corpus, tmp_path, monkeypatch):
+def test_a_toolchain_that_cannot_compile_is_named(corpus, tmp_path):
     from torch._inductor import config
     from torch._inductor.utils import fresh_cache
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
     torch._dynamo.reset()
     settings = tiny_settings(compile=True, tokens=2 * 256, shape=replace(TINY, mlp=48))
-    with fresh_cache(), pytest.raises(InputError, match=r"compile: .*no-such-compiler"):
+    # The library's own patch: setting and deleting the attribute hides it from later compilations.
+    lacking = config.patch({"cpp.cxx": ("no-such-compiler",)})
+    with lacking, fresh_cache(), pytest.raises(InputError, match=r"compile: .*no-such-compiler"):
         train_run(settings, corpus, tmp_path)
 
 
