@@ -93,10 +93,15 @@ class TargetDraws:
 
         Chains come one after another, so that neighbours (which are correlated) are parted.
         """
+        first, second = self.half_positions()
+        return self.take(first), self.take(second)
+
+    def half_positions(self) -> tuple[Array, Array]:
+        """Positions of the draws in either half."""
         even = np.zeros(len(self), dtype=bool)
         for i in range(len(self.forms)):
             even[np.flatnonzero(self.form == i)[::2]] = True
-        return self.take(np.flatnonzero(even)), self.take(np.flatnonzero(~even))
+        return np.flatnonzero(even), np.flatnonzero(~even)
 
     def repetition(self, recipe: Array) -> Array:
         """Mean epochs T_d = w_d / c_d, at least 1, over a bucket's source; 0 where unused, (D,)."""
