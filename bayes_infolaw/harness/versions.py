@@ -1,6 +1,7 @@
 """Which code made a record: versions of the package, its libraries and its commit."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from functools import cache
@@ -9,15 +10,21 @@ from typing import Any
 
 __all__ = ["versions"]
 
+COMMIT = "BAYES_INFOLAW_COMMIT"
+"""Environment variable: the commit of a copy that has no git folder."""
 LIBRARIES = ("bayes-infolaw", "torch", "numpy", "safetensors", "tokenizers")
 
 
 @cache
 def versions() -> dict[str, Any]:
-    """Python, libraries, the checkout's commit and whether it had changes (None outside git)."""
+    """Python, libraries, the checkout's commit and whether it had changes (None outside git).
+
+    Outside git the commit is what the variable `COMMIT` says, None without it.
+    """
     found = {name: _version(name) for name in LIBRARIES}
     commit = _git("rev-parse", "HEAD")
     changed = None if commit is None else bool(_git("status", "--porcelain", "-uno"))
+    commit = commit or os.environ.get(COMMIT) or None
     return {"python": platform.python_version(), **found, "commit": commit, "changed": changed}
 
 
