@@ -67,7 +67,9 @@ def train(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other setting, may be repeated: learning_rate, batch_tokens, order_seed, ...",
+            help="Any other setting, may be repeated: learning_rate, batch_tokens, order_seed, ... "
+            "Learning rate and batch default to DeepSeek's rule, untuned, from 1M parameters on; "
+            "below to lr_scale and batch_scale 0.25, warmup_fraction 0.03, beta2 0.99.",
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

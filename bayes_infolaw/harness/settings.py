@@ -13,6 +13,13 @@ from bayes_infolaw.harness.shapes import Shape
 
 __all__ = ["Budget", "RunSettings", "deepseek_batch", "deepseek_learning_rate"]
 
+BY_SIZE: Any = None
+"""The default of fields that depend on the shape: filled in when the settings are made."""
+DEEPSEEK = {"batch_scale": 1.0, "lr_scale": 1.0, "warmup_fraction": 0.005, "beta2": 0.95}
+"""DeepSeek's rule as it stands: not tuned here."""
+SMALL_BELOW = 1_000_000
+TUNED_SMALL = {"batch_scale": 0.25, "lr_scale": 0.25, "warmup_fraction": 0.03, "beta2": 0.99}
+"""Tuned at 31k, 83k and 147k (recipe MQ, S = K): runs/cpu_ladder/pilot.csv."""
 HOW = ("device", "compile", "threads", "micro_batch", "checkpoint_seconds", "log_seconds")
 
 
@@ -36,10 +43,16 @@ class RunSettings:
         Documents are sampled whole (None) or in pieces of so many tokens, see `PackSettings`.
     batch_tokens, learning_rate : int or None, float or None
         None: DeepSeek's rule from the compute, times ``batch_scale`` and ``lr_scale``.
+    batch_scale, lr_scale : float
+        Default by the shape: a quarter below 1e6 non-embedding parameters (12 L h^2), as tuned at
+        31k to 147k, since the rule's own values make such runs unstable; 1, untuned, from there on.
+        Settings made of others by `dataclasses.replace` keep the values of those.
     warmup_fraction, final_lr_fraction : float
-        Linear warm-up over this part of the steps, then a cosine to this part of the peak.
+        Linear warm-up over this part of the steps (default 0.03 below 1e6 parameters, 0.005 from
+        there on), then a cosine to this part of the peak.
     weight_decay, beta1, beta2, clip : float
-        AdamW and the gradient norm's bound.
+        AdamW (``beta2`` 0.99 below 1e6 parameters by default, 0.95 from there on) and the gradient
+        norm's bound.
     precision : str
         "fp32" or "bf16" (autocast).
     eval_every : float
@@ -48,8 +61,10 @@ class RunSettings:
         Evaluate the first documents of each set (in a fixed shuffled order) with about so many
         tokens during training; the final evaluation takes ``final_eval_tokens`` (None: all).
     device, compile, threads, micro_batch, checkpoint_seconds, log_seconds
-        How it is carried out: no part of the run's identity. ``threads`` and ``micro_batch`` can
-        move the last bits of a loss, so a resumed run keeps those of its checkpoint.
+        How it is carried out: no part of the run's identity. ``threads`` and ``micro_batch``, as
+        training in a stack, change the rounding: the last bits of a stable run's loss, but tenths
+        of a nat of one that a too large learning rate makes chaotic. So a resumed run keeps those
+        of its checkpoint.
     facts : dict
         Further columns for the table, such as the recipe's name.
     """
@@ -65,13 +80,13 @@ class RunSettings:
     unit_tokens: int | None = None
     batch_tokens: int | None = None
     learning_rate: float | None = None
-    batch_scale: float = 1.0
-    lr_scale: float = 1.0
-    warmup_fraction: float = 0.005
+    batch_scale: float = BY_SIZE
+    lr_scale: float = BY_SIZE
+    warmup_fraction: float = BY_SIZE
     final_lr_fraction: float = 0.1
     weight_decay: float = 0.1
     beta1: float = 0.9
-    beta2: float = 0.95
+    beta2: float = BY_SIZE
     clip: float = 1.0
     precision: str = "fp32"
     eval_every: float = 0.25
@@ -86,6 +101,12 @@ class RunSettings:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, value in (TUNED_SMALL if self.shape.nominal < SMALL_BELOW else DEEPSEEK).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
         _require(
             self.name,
             "name",

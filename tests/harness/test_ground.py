@@ -78,11 +78,37 @@ def test_budget_follows_deepseeks_rule() -> None:
     """DeepSeek LLM, eq. 1, at their own 1e20 FLOP: lr 9.9e-4 and 1.0M tokens a batch."""
     shape = PAPER["1.2B"]
     tokens = round(1e20 / shape.flops_per_token)
-    budget = replace(SETTINGS, shape=shape, tokens=tokens, source_tokens=tokens).budget
+    budget = RunSettings("r", shape, {"0": 1.0}, tokens, tokens).budget
     assert budget.learning_rate == pytest.approx(0.3118 * 1e20**-0.125, rel=1e-6)
     assert budget.batch_sequences * shape.seq_len == pytest.approx(0.292 * 1e20**0.3271, rel=2e-3)
     assert budget.tokens == budget.steps * budget.batch_sequences * shape.seq_len
     assert budget.flops == pytest.approx(1e20, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [("753k", (0.25, 0.25, 0.03, 0.99)), ("1.2M", (1.0, 1.0, 0.005, 0.95))],
+)
+def test_small_shapes_have_tuned_defaults(size: str, expected: tuple[float, ...]) -> None:
+    """From 1e6 parameters on DeepSeek's rule is as it stands; what is given counts everywhere."""
+    names = ("batch_scale", "lr_scale", "warmup_fraction", "beta2")
+    needed = ("r", SMALL[size], {"0": 1.0}, 1_000_000, 1_000_000)
+    found = RunSettings(*needed).to_dict()
+    assert tuple(found[name] for name in names) == expected
+    given = dict.fromkeys(names, 0.5)
+    assert {name: RunSettings(*needed, **given).to_dict()[name] for name in names} == given
+    flops = SMALL[size].flops_per_token * 1e6
+    rate = RunSettings(*needed).budget.learning_rate
+    assert rate == pytest.approx(expected[1] * 0.3118 * flops**-0.125)
+
+
+def test_the_published_ladder_has_its_settings() -> None:
+    """Its records give every field: a default that changes leaves their identity alone."""
+    ladder = Path(__file__).resolve().parents[2] / "runs" / "cpu_ladder" / "records"
+    records = [json.loads(path.read_text()) for path in sorted(ladder.glob("*.json"))]
+    assert len(records) >= 80
+    for record in records:
+        assert RunSettings.from_dict(record["settings"]).to_dict() == record["settings"]
 
 
 def test_learning_rate_warms_up_and_falls_to_its_part() -> None:

@@ -64,8 +64,14 @@ def test_a_run_leaves_a_record_and_a_row(run, tmp_path):
 def test_learning_rate_and_batch_come_from_the_compute(run):
     told = json.loads(run(*SHORT, "--json").stdout)
     flops = told["model"]["flops_per_token"] * 12_288
-    assert told["resources"]["learning_rate"] == pytest.approx(deepseek_learning_rate(flops))
-    assert told["resources"]["batch_sequences"] == max(1, round(deepseek_batch(flops) / 32))
+    rate, batch = deepseek_learning_rate(flops), deepseek_batch(flops)
+    assert told["resources"]["learning_rate"] == pytest.approx(rate / 4)  # tuned: a small model
+    assert told["resources"]["batch_sequences"] == max(1, round(batch / 4 / 32))
+    settings = read_record(told["record"]).settings
+    assert (settings.lr_scale, settings.warmup_fraction, settings.beta2) == (0.25, 0.03, 0.99)
+    scales = ["--set", "lr_scale=1", "--set", "batch_scale=1", "--run", "as-it-stands"]
+    plain = json.loads(run(*SHORT, *scales, "--json").stdout)
+    assert plain["resources"]["learning_rate"] == pytest.approx(rate)
 
 
 def test_a_name_is_taken_once(run):

@@ -91,8 +91,8 @@ def test_steps_are_those_of_the_plain_formulas(corpus, record, statuses):
 
 def test_the_learning_rate_warms_up_and_falls(statuses):
     rates = np.array([status.learning_rate for status in statuses])
-    assert rates[0] == pytest.approx(1e-2)  # 0.5 % of 64 steps is one
-    assert np.all(np.diff(rates[1:]) < 0)
+    assert rates[:2] == pytest.approx([5e-3, 1e-2])  # 3 % of 64 steps are two
+    assert np.all(np.diff(rates[2:]) < 0)
     assert rates[-1] == pytest.approx(1e-3)
 
 
