@@ -1,0 +1,1 @@
+"""A fit and runs that could be paid for -> which of them moves the decision, or none."""
