@@ -7,6 +7,7 @@ from bayes_infolaw.whole_file import write_whole
 
 try:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 except ImportError as error:
     raise ImportError("figures need matplotlib: pip install 'bayes-infolaw[plots]'") from error
 
@@ -18,6 +19,7 @@ __all__ = [
     "ORANGE",
     "SERIES",
     "blank",
+    "log_ticks",
     "save",
     "tidy",
 ]
@@ -41,6 +43,13 @@ def tidy(axes: Any, title: str = "", x: str = "", y: str = "") -> Any:
     axes.tick_params(labelsize=8, length=3)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def log_ticks(axes: Any) -> None:
+    """Logarithmic x axis; labels keep apart where it spans less than a power of ten."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 4.0)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, path: str | Path) -> None:
