@@ -42,7 +42,7 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Questions of each task; default: all.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of examples.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
     out: Annotated[
         str | None,

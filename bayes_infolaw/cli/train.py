@@ -72,7 +72,7 @@ def train(
             "below to lr_scale and batch_scale 0.25, warmup_fraction 0.03, beta2 0.99.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16; default: bf16 on a GPU.")
     ] = None,

@@ -187,7 +187,8 @@ def table_row(record: RunRecord) -> dict[str, Any]:
     row |= {"source_tokens": sum(count.source for count in record.counts.values())}
     row |= _bucket_columns(record)
     row |= {"subsample": f"s{settings.subsample}", "seed": settings.seed}
-    row |= {"order_seed": settings.order_seed} | settings.facts
+    row |= {"order_seed": settings.order_seed}
+    row |= {name: fact for name, fact in settings.facts.items() if name not in row}
     row |= {"bits_per_byte": main.bits_per_byte, "loss_se_documents": main.nats_per_token_se}
     others = list(record.losses.items())[1:]
     row |= {f"loss_on_{name}": loss.nats_per_token for name, loss in others}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -11,7 +12,7 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.layermix import PackSettings
 from bayes_infolaw.harness.shapes import Shape
 
-__all__ = ["Budget", "RunSettings", "deepseek_batch", "deepseek_learning_rate"]
+__all__ = ["DEVICES", "Budget", "RunSettings", "deepseek_batch", "deepseek_learning_rate"]
 
 BY_SIZE: Any = None
 """The default of fields that depend on the shape: filled in when the settings are made."""
@@ -20,6 +21,9 @@ DEEPSEEK = {"batch_scale": 1.0, "lr_scale": 1.0, "warmup_fraction": 0.005, "beta
 SMALL_BELOW = 1_000_000
 TUNED_SMALL = {"batch_scale": 0.25, "lr_scale": 0.25, "warmup_fraction": 0.03, "beta2": 0.99}
 """Tuned at 31k, 83k and 147k (recipe MQ, S = K): runs/cpu_ladder/pilot.csv."""
+DEVICES = re.compile(r"cpu|cuda(:\d+)?")
+MOST_SEED = 2**63 - 1
+"""What torch's generators, JSON and tables all hold."""
 HOW = ("device", "compile", "threads", "micro_batch", "checkpoint_seconds", "log_seconds")
 
 
@@ -116,7 +120,11 @@ class RunSettings:
         for name in ("tokens", "source_tokens", "threads"):
             _require(getattr(self, name), name, getattr(self, name) >= 1, "must be at least 1")
         for name in ("subsample", "order_seed", "seed"):
-            _require(getattr(self, name), name, getattr(self, name) >= 0, "must be at least 0")
+            value = getattr(self, name)
+            _require(value, name, 0 <= value <= MOST_SEED, "must be at least 0 and below 2^63")
+        for name, value in vars(self).items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            _require(value, name, finite, "must be a finite number")
         for name in (
             "batch_tokens",
             "learning_rate",
@@ -129,8 +137,12 @@ class RunSettings:
             _require(value, name, value is None or value > 0, "must be above 0")
         for name in ("batch_scale", "lr_scale", "clip", "checkpoint_seconds", "log_seconds"):
             _require(getattr(self, name), name, getattr(self, name) > 0, "must be above 0")
-        for name in ("warmup_fraction", "final_lr_fraction", "beta1", "beta2"):
+        for name in ("warmup_fraction", "final_lr_fraction"):
             _require(getattr(self, name), name, 0 <= getattr(self, name) <= 1, "must be in [0, 1]")
+        for name in ("beta1", "beta2"):
+            _require(getattr(self, name), name, 0 <= getattr(self, name) < 1, "must be in [0, 1)")
+        known = DEVICES.fullmatch(self.device) is not None
+        _require(self.device, "device", known, "must be cpu, cuda or cuda:N")
         _require(self.weight_decay, "weight_decay", self.weight_decay >= 0, "must be at least 0")
         _require(self.eval_every, "eval_every", 0 < self.eval_every <= 1, "must be in (0, 1]")
         _require(

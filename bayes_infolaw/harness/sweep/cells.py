@@ -1,6 +1,7 @@
 """Cells of a plan: read as what their column means, with one clear error."""
 
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from bayes_infolaw.harness.settings import RunSettings
 __all__ = ["SETTING_KINDS", "Row", "is_empty", "placed"]
 
 NOT_CELLS = ("name", "shape", "recipe", "facts")
+NAME = re.compile("^name:")
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -76,8 +78,11 @@ class Row:
 
     def whole(self, column: str, least: int = 0) -> int:
         """A whole number, which may be written 2e6."""
-        value = self.number_of(column)
-        if not value.is_integer() or value < least:
+        try:
+            value: float = int(str(self.cells[column]))  # exact, however large
+        except ValueError:
+            value = self.number_of(column)
+        if value != int(value) or value < least:
             self.fail(column, f"must be a whole number of at least {least}")
         return int(value)
 
@@ -108,4 +113,5 @@ def is_empty(value: Any) -> bool:
 def placed(error: InputError, row: Row) -> InputError:
     """The error with the row that it is of, where it does not name one."""
     named = str(error).startswith("plan, row")
-    return error if named else InputError(f"{row.where()}, column {error}")
+    # The name of a run is the plan's column `run`.
+    return error if named else InputError(f"{row.where()}, column {NAME.sub('run:', str(error))}")

@@ -24,7 +24,7 @@ class LocalEngine(Engine):
     slots : int
         Runs at once.
     gpus : sequence of str
-        Devices dealt out to the slots in turn; empty: what the run's settings say.
+        Devices dealt out to the slots in turn, for runs whose device is "cuda" as such.
     crashes_allowed : int
         As for `Engine`.
     """
@@ -42,7 +42,9 @@ class LocalEngine(Engine):
         return [self._start(job, self._free.pop(0)) for job in jobs]
 
     def _start(self, job: Job, slot: int) -> tuple[int, WorkerProcess]:
-        gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
+        # A run of "cuda:1" has named its own, which it would no longer see.
+        dealt = self._gpus if job.settings.get("device") == "cuda" else []
+        gpu = dealt[slot % len(dealt)] if dealt else None
         return slot, WorkerProcess(job, None if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
 
     def _outcome(self, handle: tuple[int, WorkerProcess], job: Job) -> Outcome | None:

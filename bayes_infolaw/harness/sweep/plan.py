@@ -1,6 +1,7 @@
 """A plan (one row a run, or a compact one) -> the settings of every run, checked."""
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from bayes_infolaw.harness.sweep.tokens import (
     source_of,
     tokens_of,
 )
+from bayes_infolaw.harness.training.device import chosen_device
 from bayes_infolaw.tables.files import read_frame
 from bayes_infolaw.tables.schema import canonical_columns
 
@@ -32,6 +34,9 @@ TEXT = ("run", "size", "recipe", *SHAPE_COLUMNS, *TOKEN_COLUMNS, *SOURCE_COLUMNS
 GROUPS = (SHAPE_COLUMNS[:-1], TOKEN_COLUMNS, SOURCE_COLUMNS)
 DERIVED = ("flops_per_token", "loss_unit", "simulated", "unique_tokens", "bits_per_byte")
 """Columns of run tables and of planned tables that the sweep works out itself."""
+MEASURED = ("params_module", "loss_se_documents")
+MEASURED_PREFIX = "loss_on_"
+"""Columns that only the table of trained runs has: a plan's would be taken for measurements."""
 CLOSE = 0.8
 
 
@@ -72,6 +77,8 @@ class Resolver:
         named = full.text("run") if "run" in row else run_name(row, full, size.name, recipe.name)
         facts = {"size": size.name, "recipe": recipe.name} | _labels(full)
         given = {name: full.setting(name) for name in SETTING_KINDS if name in full}
+        if "device" in given:
+            given["device"] = self._device(full, given["device"])
         given |= {"tokens": tokens, "source_tokens": 1, "facts": facts}
         try:
             wanted = RunSettings(name=named, shape=size.shape, recipe=recipe.shares, **given)
@@ -81,6 +88,12 @@ class Resolver:
             raise placed(error, full) from error
         _check_source(full, settings, self.corpus)
         return settings, notes
+
+    def _device(self, row: Row, wanted: str) -> str:
+        try:
+            return chosen_device(wanted)
+        except InputError as error:
+            raise placed(InputError(str(error).removeprefix("--")), row) from error
 
     def _with_defaults(self, row: Row) -> dict[str, Any]:
         defaults = dict(self.file.training)
@@ -160,6 +173,8 @@ def _check_columns(columns: Sequence[str], buckets: Sequence[str]) -> None:
     for name in columns:
         if name in known or name in ignored:
             continue
+        if name in MEASURED or name.startswith(MEASURED_PREFIX):
+            raise InputError(f"plan, column {name}: is measured by the sweep, leave it out")
         if name.startswith(("w_", "share_")):
             rule = f"bucket must be one of the corpus's {', '.join(buckets)}"
             raise InputError(f"plan, column {name}: {rule}")
@@ -170,10 +185,14 @@ def _check_columns(columns: Sequence[str], buckets: Sequence[str]) -> None:
 
 def _labels(row: Row) -> dict[str, Any]:
     """Columns without meaning for the training, which go into the table as they are."""
-    prefixes = ("w_", "share_", "unique_", "repetition_", "loss")
-    known = {*TEXT, *DERIVED, "flops_per_token"}
+    prefixes = ("w_", "share_", "unique_", "repetition_")
+    known = {*TEXT, *DERIVED, *canonical_columns(())}
     kept = {k: v for k, v in row.cells.items() if k not in known and not k.startswith(prefixes)}
-    return {name: getattr(value, "item", lambda v=value: v)() for name, value in kept.items()}
+    labels = {name: getattr(value, "item", lambda v=value: v)() for name, value in kept.items()}
+    for name, value in labels.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            row.fail(name, "must be text or a finite number")
+    return labels
 
 
 def _check_source(row: Row, settings: RunSettings, corpus: Corpus) -> None:

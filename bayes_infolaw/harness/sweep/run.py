@@ -23,11 +23,13 @@ from bayes_infolaw.harness.sweep.provenance import write_provenance
 from bayes_infolaw.harness.sweep.publishing import Publishing
 from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
 from bayes_infolaw.harness.sweep.table import write_study, write_table
+from bayes_infolaw.harness.sweep.worker_check import require_trainer
 from bayes_infolaw.harness.training.device import visible_gpus
 
 __all__ = ["ENGINES", "How", "Summary", "run_sweep", "summary_of"]
 
 ENGINES = ("local", "ray", "slurm")
+SLURM = "slurm"
 ENGINE_LIBRARIES = {"ray": "ray", "slurm": "submitit"}
 
 
@@ -74,6 +76,11 @@ class How:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name}: must be at least 1, got {value}")
+        if self.ray_address is not None and self.engine != "ray":
+            raise InputError(f"--ray-address: must go with --engine ray, got {self.ray_address!r}")
+        if self.slurm_cluster != SLURM and self.engine != SLURM:
+            rule = "must go with --engine slurm"
+            raise InputError(f"--slurm-cluster: {rule}, got {self.slurm_cluster!r}")
         if not 0 <= self.nice <= 19:
             raise InputError(f"--nice: must be in 0..19, got {self.nice}")
 
@@ -122,12 +129,14 @@ def run_sweep(sweep: Sweep, how: How, watcher: Watcher) -> Summary:
     Raises
     ------
     InputError
-        A row of the plan says something else of a run than its record.
+        A row of the plan says something else of a run than its record, or workers could not
+        import the trainer.
     ImportError
         The engine's or the trainer's library is absent.
     """
     runs, folder = _with_threads(sweep.runs, how.threads), sweep.folder
     _require_libraries(how)
+    _require_engines_devices(how, runs)
     check_records(folder, runs, sweep.corpus, how.retry_failed)
     engine = _engine(sweep, how, runs)
     folder.prepare()
@@ -150,6 +159,15 @@ def _require_libraries(how: How) -> None:
     for library in needed:
         if importlib.util.find_spec(library) is None:  # found without the seconds of an import
             require(library)
+    if how.train != TRAINER:
+        require_trainer(how.train)
+
+
+def _require_engines_devices(how: How, runs: Sequence[RunSettings]) -> None:
+    numbered = [run for run in runs if ":" in run.device]
+    if numbered and how.engine != "local":
+        rule = f"must be cpu or cuda with --engine {how.engine}, which deals the GPUs out"
+        raise InputError(f"run {numbered[0].name!r}, device: {rule}, got {numbered[0].device!r}")
 
 
 def _with_threads(runs: Sequence[RunSettings], threads: int | None) -> list[RunSettings]:
@@ -190,7 +208,7 @@ def _engine(sweep: Sweep, how: How, runs: Sequence[RunSettings]) -> Engine:
     if how.engine == "slurm":
         from bayes_infolaw.harness.sweep.slurm import SlurmEngine
 
-        folder = sweep.folder.work("slurm")
+        folder = sweep.folder.work(".slurm")  # no run's name begins with a dot
         return SlurmEngine(how.slots, folder, how.slurm_cluster, sweep.file.slurm)
     slots = how.slots or _default_slots(runs)
     return LocalEngine(slots, visible_gpus({run.device for run in runs}))

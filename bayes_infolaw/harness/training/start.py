@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.training.checkpoint import Checkpoint
+from bayes_infolaw.harness.training.device import require_device
 from bayes_infolaw.harness.training.evaluate import EvaluationSet, evaluation_sets
 
 __all__ = [
@@ -87,5 +86,4 @@ def require_fit(settings: RunSettings, corpus: Corpus) -> None:
     if settings.shape.vocab_size < corpus.vocab_size:
         rule = f"must be at least the corpus's {corpus.vocab_size}"
         raise InputError(f"vocab_size: {rule}, got {settings.shape.vocab_size}")
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device: must be one that torch sees, got {settings.device!r}")
+    require_device(settings.device)

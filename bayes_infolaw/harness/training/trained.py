@@ -10,6 +10,7 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
 from bayes_infolaw.harness.training.checkpoint import open_checkpoint
+from bayes_infolaw.harness.training.device import require_device
 from bayes_infolaw.harness.training.transformer import Transformer
 
 __all__ = ["TrainedModel", "load_trained"]
@@ -63,8 +64,7 @@ def load_trained(path: str | Path, corpus: Corpus, device: str = "cpu") -> Train
     InputError
         There is no whole checkpoint, it is of another corpus, or torch sees no such device.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device: must be one that torch sees, got {device!r}")
+    require_device(device)
     found = open_checkpoint(path)
     settings = RunSettings.from_dict(found.progress["settings"])
     own = found.progress["identity"]["corpus"]

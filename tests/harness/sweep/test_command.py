@@ -53,6 +53,14 @@ def test_exit_codes_tell_failed_runs_and_bad_input(run, plan_file, tmp_path):
     answer = run(plan_file([good], HEADER), "--train", FAKE, "--engine", "cloud")
     assert answer.exit_code == 2
     assert "--engine: must be one of local, ray, slurm, got 'cloud'" in answer.stderr
+    for words, message in (
+        (["--ray-address", "x:1"], "--ray-address: must go with --engine ray, got 'x:1'"),
+        (["--slurm-cluster", "local"], "--slurm-cluster: must go with --engine slurm, got 'local'"),
+        (["--stack", "2", "--ray-address", "x:1"], "--ray-address: must go with --engine ray"),
+        (["--engine", "ray", "--slurm-cluster", "local"], "--slurm-cluster: must go with"),
+    ):
+        answer = run(plan_file([good], HEADER), *words)
+        assert (answer.exit_code, message in answer.stderr) == (2, True)
     answer = run(plan_file([good], HEADER), "--slots", "0")
     assert "--slots: must be at least 1, got 0" in answer.stderr
 

@@ -12,6 +12,9 @@ import pytest
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.record import read_record
+from bayes_infolaw.harness.sweep import local
+from bayes_infolaw.harness.sweep.job import Job
+from bayes_infolaw.harness.training.device import visible_gpus
 from bayes_infolaw.tables import read_runs
 
 from .conftest import state_of, step_of, wait_for
@@ -120,10 +123,42 @@ def test_a_run_that_keeps_dying_is_recorded_as_failed(swept, plan_file, tmp_path
     assert "SIGKILL" in summary.failed[0].error
 
 
-def test_a_trainer_that_cannot_be_imported_is_a_failure(swept, plan_file):
-    summary, _ = swept(plan_file(ROWS[:1], HEADER), train="fake_trainer:absent")
-    assert summary.status == {"failed": 1}
-    assert "absent" in summary.failed[0].error
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ("fake_trainer:absent", "AttributeError: .*'absent'"),
+        ("foo:bar", "ModuleNotFoundError: No module named 'foo'"),
+        ("fake_trainer:STEPS", "is not callable"),
+        ("fake_trainer", "no MODULE:FUNCTION"),
+    ],
+)
+def test_a_trainer_that_workers_cannot_import_stops_the_sweep(
+    swept, plan_file, tmp_path, train, said
+):
+    with pytest.raises(InputError, match=rf"--train: must be .*got '{train}' \({said}"):
+        swept(plan_file(ROWS[:1], HEADER), train=train)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_gpu_with_a_number_is_the_local_engines(swept, plan_file, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    plan = plan_file([f"{ROWS[0]},cuda:2"], f"{HEADER},device")
+    with pytest.raises(InputError, match=r"device: must be one of the 2 visible GPUs.*'cuda:2'"):
+        swept(plan)
+    with pytest.raises(InputError, match="run 'small', device: must be cpu or cuda with --engine"):
+        swept(plan, engine="ray")
+
+
+def test_gpus_are_dealt_to_runs_that_name_none(monkeypatch):
+    started = []
+    monkeypatch.setattr(local, "WorkerProcess", lambda job, env: started.append((job.run, env)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    devices = ["cuda", "cuda:1", "cpu", "cuda"]
+    engine = local.LocalEngine(4, visible_gpus(devices))
+    engine._submit([Job(f"r{i}", {"device": d}, "", "", "", "") for i, d in enumerate(devices)])
+    dealt = [("r0", {"CUDA_VISIBLE_DEVICES": "4"}), ("r1", None), ("r2", None)]
+    assert started == [*dealt, ("r3", {"CUDA_VISIBLE_DEVICES": "7"})]
+    assert visible_gpus(["cuda:1", "cpu"]) == []
 
 
 def test_workers_stand_back_and_leave_no_checkpoints_where_asked_to(swept, plan_file, tmp_path):

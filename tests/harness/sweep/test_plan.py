@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,7 +10,8 @@ from typer.testing import CliRunner
 
 from bayes_infolaw.cli.app import app
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.harness.layermix import PackSettings, pack
+from bayes_infolaw.harness.layermix import BucketCount, PackSettings, pack
+from bayes_infolaw.harness.record import Loss, RunRecord, table_row
 from bayes_infolaw.harness.shapes import SMALL
 from bayes_infolaw.harness.sweep.opening import open_sweep
 from bayes_infolaw.harness.sweep.overview import overview, planned_totals
@@ -167,7 +169,7 @@ def test_other_columns_are_kept_for_the_table(corpus):
         ({"compile": "maybe"}, r"column compile: must be true or false, got 'maybe'"),
         ({"precision": "fp8"}, r"row 1, column precision: must be fp32 or bf16, got 'fp8'"),
         ({"learnig_rate": 1.0}, r"column learnig_rate: is unknown, did you mean 'learning_rate'"),
-        ({"run": "a/b"}, r"row 1 \(run 'a/b'\), column name: .*got 'a/b'"),
+        ({"run": "a/b"}, r"row 1 \(run 'a/b'\), column run: .*got 'a/b'"),
         ({"replicates": 0}, r"column replicates: must be a whole number of at least 1, got 0"),
         ({"layers": 7}, r"column layers: must be that of size 31k, 2, or left out, got 7"),
     ],
@@ -267,3 +269,43 @@ def test_an_unknown_fact_of_the_study(corpus_folder, plan_file, settings_file, t
     settings_file("[study]\nlicense = 'MIT'\n")
     with pytest.raises(InputError, match=r"\[study\]: key must be one of title.*'license'"):
         open_sweep(plan_file(["31k,0,20000,1,0"]), corpus_folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["params_module", "loss_se_documents", "loss_on_heldout"])
+def test_a_column_that_is_measured_is_refused(corpus, name):
+    with pytest.raises(InputError, match=f"column {name}: is measured by the sweep, leave it out"):
+        only(corpus, **{name: 1.0})
+
+
+def test_a_label_overrides_nothing_that_was_measured(corpus):
+    """Also in records of before the columns were refused."""
+    run = replace(only(corpus), facts={"params_module": 1, "note": "kept"})
+    counts = {name: BucketCount(10, 20, 10, 3) for name in corpus.buckets}
+    loss = {"heldout": Loss(4.0, 0.1, 1.0, 0.1, 9, 99)}
+    row = table_row(RunRecord("r", "finished", run, {}, counts, 20_000, 20, loss))
+    assert (row["params_module"], row["note"]) == (run.shape.nonembedding, "kept")
+
+
+def test_a_free_column_is_kept_whatever_it_begins_with(corpus):
+    assert only(corpus, lossy="yes").facts["lossy"] == "yes"
+    with pytest.raises(InputError, match="column note: must be text or a finite number, got inf"):
+        only(corpus, note=math.inf)
+
+
+def test_a_runs_name_is_the_column_run(corpus):
+    with pytest.raises(InputError, match=r"row 1 \(run 'a b'\), column run: must be letters"):
+        only(corpus, run="a b")
+
+
+def test_large_seeds_are_exact(corpus):
+    assert only(corpus, seed=2**53 + 1).seed == 2**53 + 1
+    assert only(corpus, seed=str(2**63 - 1)).seed == 2**63 - 1
+    with pytest.raises(InputError, match=r"column seed: must be at least 0 and below 2\^63"):
+        only(corpus, seed=str(2**63))
+
+
+def test_a_device_is_resolved_before_anything_starts(corpus):
+    assert only(corpus, device="auto").device in ("cpu", "cuda")
+    assert only(corpus, device="cuda:3").device == "cuda:3"
+    with pytest.raises(InputError, match=r"row 1, column device: must be auto, cpu, .* got 'tpu'"):
+        only(corpus, device="tpu")

@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 
@@ -39,37 +37,38 @@ def stop_at(step: int):
 
 @pytest.fixture
 def held(tmp_path):
-    """Hold the lock of a run for some time, from now on."""
-    threads = []
+    """Take the lock of a run, as another sweep has it."""
 
-    def hold(name: str, seconds: float) -> None:
-        lock, taken = FileLock(lock_path(tmp_path / "study" / "work" / name)), threading.Event()
+    def hold(name: str) -> FileLock:
         (tmp_path / "study" / "work").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_path(tmp_path / "study" / "work" / name))
+        lock.acquire()
+        return lock
 
-        def keep():
-            with lock:
-                taken.set()
-                time.sleep(seconds)
-
-        threads.append(threading.Thread(target=keep))
-        threads[-1].start()
-        taken.wait()
-
-    yield hold
-    for thread in threads:
-        thread.join()
+    return hold
 
 
-def test_a_run_that_another_sweep_has_is_left_to_it_and_waited_for(stacked, sizes, held, capsys):
-    held("r1", 3.0)
+def test_a_run_that_another_sweep_has_is_left_to_it_and_waited_for(
+    stacked, sizes, held, monkeypatch, capsys
+):
+    lock, wait = held("r1"), stacks._wait
+
+    def until_released(*arguments):
+        said = wait(*arguments)
+        lock.release()
+        return said
+
+    monkeypatch.setattr(stacks, "_wait", until_released)
+    monkeypatch.setattr(stacks, "BUSY_SECONDS", 0.0)
     assert stacked().status == {"finished": 5}
     assert sizes == [["r0", "r2", "r3"], ["r4"], ["r1"]]
     assert "waiting for another sweep, which has r1" in capsys.readouterr().err
 
 
-def test_waiting_ends_when_the_time_is_up(stacked, held):
-    held("r0", 3.0)
-    found = stacked(rows=STACKED_ROWS[:1], seconds=0.5)
+def test_waiting_ends_when_the_time_is_up(stacked, held, monkeypatch):
+    monkeypatch.setattr(stacks, "BUSY_SECONDS", 0.1)
+    with held("r0"):
+        found = stacked(rows=STACKED_ROWS[:1], seconds=0.3)
     assert (found.status, found.stopped) == ({"missing": 1}, True)
 
 
@@ -104,8 +103,8 @@ def test_a_stack_that_a_sweep_is_at_is_not_removed(stacked, held, tmp_path):
     stacked(rows=STACKED_ROWS[:2], seconds=0.0)
     (kept,) = (tmp_path / "study" / "work").glob("stack-*")
     changed = [row.replace("10240,1,", "10240,1,7") for row in STACKED_ROWS[:2]]
-    held("r0", 2.0)
-    assert stacked(rows=changed, seconds=0.5).stopped
+    with held("r0"):
+        assert stacked(rows=changed, seconds=0.0).stopped
     assert latest_checkpoint(kept) is not None
     assert stacked(rows=changed).status == {"finished": 2}
     assert not kept.exists()

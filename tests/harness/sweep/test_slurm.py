@@ -56,7 +56,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(swept, plan_file, tmp_path,
     assert len(preempted) == 1
     assert summary.status == {"finished": 1}
     assert state_of(tmp_path / "study", "a") == {"starts": 2, "step": 20}
-    log = (tmp_path / "study" / "work" / "slurm").glob("*_log.err")
+    log = (tmp_path / "study" / "work" / ".slurm").glob("*_log.err")
     assert any("preempted" in path.read_text() for path in log)
 
 

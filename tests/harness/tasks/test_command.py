@@ -97,7 +97,7 @@ def test_people_are_told(run, folder):
     [
         (["tasks"], "run: must be a run's folder with a whole checkpoint"),
         (["small", "--limit", "0"], "limit: must be at least 1, got 0"),
-        (["small", "--device", "tpu"], "--device: must be auto, cpu or cuda, got 'tpu'"),
+        (["small", "--device", "tpu"], "--device: must be auto, cpu, cuda or cuda:N, got 'tpu'"),
         (["small", "--threads", "0"], "--threads: must be at least 1, got 0"),
         (["small", "--out", "absent/x.csv"], "--out: folder must exist"),
     ],
