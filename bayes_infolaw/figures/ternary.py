@@ -10,7 +10,7 @@ from matplotlib.tri import Triangulation
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.figures.canvas import BLACK, GREY, ORANGE, blank, tidy
 
-__all__ = ["in_triangle", "simplex_grid", "ternary"]
+__all__ = ["in_triangle", "ternary"]
 
 Array = np.ndarray
 
@@ -25,18 +25,6 @@ def in_triangle(recipes: Array) -> Array:
     return np.asarray(recipes, dtype=float) @ CORNERS
 
 
-def simplex_grid(steps: int) -> Array:
-    """All recipes of three buckets whose shares are multiples of 1 / steps.
-
-    Returns
-    -------
-    array of shape ((steps + 1) (steps + 2) / 2, 3)
-    """
-    i, j = (index.ravel() for index in np.indices((steps + 1, steps + 1)))
-    kept = i + j <= steps
-    return np.stack([i, j, steps - i - j], axis=1)[kept] / steps
-
-
 def ternary(
     recipes: Array,
     values: Array,
@@ -49,7 +37,7 @@ def ternary(
     Parameters
     ----------
     recipes : (R, 3)
-        Shares of the packed tokens, on `simplex_grid` or anywhere in the triangle.
+        Shares of the packed tokens, on `decisions.profiles.simplex_grid` or anywhere.
     values : (R,)
         Not-a-number leaves the triangles around a recipe blank: one outside the allowed set.
     buckets : sequence of str

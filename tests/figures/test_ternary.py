@@ -7,8 +7,9 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.contour import ContourSet
 
+from bayes_infolaw.decisions.profiles import simplex_grid
 from bayes_infolaw.errors import InputError
-from bayes_infolaw.figures.ternary import in_triangle, simplex_grid, ternary
+from bayes_infolaw.figures.ternary import in_triangle, ternary
 
 NAMES = ("high", "mid", "low")
 LABEL = "expected loss, nats per token"
@@ -27,14 +28,6 @@ def level_at(figure, recipe) -> tuple[float, float] | None:
         if len(path.vertices) and path.contains_point(point):
             return filled.levels[i], filled.levels[i + 1]
     return None
-
-
-def test_grid_holds_every_recipe_once():
-    grid = simplex_grid(10)
-    assert grid.shape == (66, 3)
-    assert len(np.unique(grid, axis=0)) == 66
-    np.testing.assert_allclose(grid.sum(axis=1), 1.0)
-    assert (grid >= 0).all()
 
 
 def test_a_share_is_the_distance_from_the_opposite_side():
