@@ -17,7 +17,7 @@ from bayes_infolaw.model.linear import linear_block, noise_sd
 from bayes_infolaw.model.mean import log_information
 from bayes_infolaw.model.sites import constrain
 
-__all__ = ["sample_numpyro", "sample_tables"]
+__all__ = ["sample_from", "sample_numpyro", "sample_tables"]
 
 N_STARTS = 16
 Array = np.ndarray
@@ -53,14 +53,36 @@ def sample_tables(
     n_starts : int
         Mode searches a table.
     """
-    tables = [ModelData(*(array[t] for array in stacked)) for t in range(len(stacked.mask))]
-    modes = _modes(problem, tables, settings.seed, n_starts)
+    modes = _modes(problem, _unstacked(stacked), settings.seed, n_starts)
+    return sample_from(problem, stacked, modes, settings, plan, progress)
+
+
+def sample_from(
+    problem: Problem,
+    stacked: ModelData,
+    modes: list[Mode],
+    settings: NutsSettings,
+    plan: DevicePlan,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sampled]:
+    """Sample many tables from where each one's mode, or a fit of nearly the same table, lies.
+
+    Parameters
+    ----------
+    modes : list of Mode
+        One a table: `starts.find_mode`'s, or `warm.warm_start`'s.
+    """
+    tables = _unstacked(stacked)
     whitenings = [mode.whitening for mode in modes]
     draws = run_nuts(problem, stacked, whitenings, settings, plan.devices, progress)
     return [
         _named(problem, tables[t], Draws(*(array[t] for array in draws)), modes[t], settings)
         for t in range(len(tables))
     ]
+
+
+def _unstacked(stacked: ModelData) -> list[ModelData]:
+    return [ModelData(*(array[t] for array in stacked)) for t in range(len(stacked.mask))]
 
 
 def _modes(problem: Problem, tables: list[ModelData], seed: int, n_starts: int) -> list[Mode]:

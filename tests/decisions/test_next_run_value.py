@@ -8,8 +8,8 @@ from scipy import stats
 from scipy.integrate import quad
 
 from bayes_infolaw.decisions.next_run.choices import Choices, decision_classes
-from bayes_infolaw.decisions.next_run.outcomes import RunOutcomes
-from bayes_infolaw.decisions.next_run.value import OutcomeStudy, weights_after
+from bayes_infolaw.decisions.next_run.outcomes import RunOutcomes, weights_after
+from bayes_infolaw.decisions.next_run.value import OutcomeStudy
 from bayes_infolaw.errors import InputError
 
 J = 4000

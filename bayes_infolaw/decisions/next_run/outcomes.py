@@ -4,7 +4,7 @@ Outcomes are log losses. Effects that a fit has not seen are integrated out wher
 normal, and drawn once a draw where it is Student-t.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from bayes_infolaw.posterior.rows import flat_draws, row_draws
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["RunOutcomes", "kept_draws", "run_outcomes"]
+__all__ = ["RunOutcomes", "fit_outcomes", "kept_draws", "run_outcomes", "weights_after"]
 
 Array = np.ndarray
 LOG_2PI = float(np.log(2.0 * np.pi))
@@ -126,6 +126,26 @@ class RunOutcomes:
         return np.where(np.isfinite(value), value, -np.inf)
 
 
+def weights_after(
+    outcomes: RunOutcomes,
+    rows: Sequence[int],
+    values: Array,
+    weight: Array,
+    cache: dict[tuple[int, ...], Array] | None = None,
+) -> Array:
+    """Weights (M, J) of the draws given outcomes (M, k) of some runs; rows sum to one."""
+    position = {int(row): i for i, row in enumerate(rows)}
+    total = np.broadcast_to(np.log(weight), (len(values), len(weight))).copy()
+    for block in outcomes.blocks(np.asarray(rows)):
+        known = (cache or {}).get(tuple(map(int, block)))
+        columns = [position[int(row)] for row in block]
+        new = outcomes.log_likelihood(block, values[:, columns]) if known is None else known
+        total += new
+    total -= total.max(axis=1, keepdims=True)
+    np.exp(total, out=total)
+    return total / total.sum(axis=1, keepdims=True)
+
+
 def _student_density(z: Array, dof: Array) -> Array:
     level = gammaln((dof + 1) / 2) - gammaln(dof / 2) - 0.5 * np.log(np.pi * dof)
     return level - (dof + 1) / 2 * np.log1p(z**2 / dof)
@@ -167,7 +187,9 @@ def run_outcomes(
     InputError
         A run outside a law's domain, or a plan that does not fit the fits.
     """
-    parts = [_of_fit(fits[name], laws[name], plan) for name in draws.forms]
+    parts = [
+        fit_outcomes(fits[name], plan, kept_draws(fits[name], laws[name])) for name in draws.forms
+    ]
     sizes = [part.variance.shape[1] for part in parts]
     edges = np.cumsum([0, *sizes])
     variance = np.zeros((len(draws), edges[-1]))
@@ -185,9 +207,10 @@ def run_outcomes(
     )
 
 
-def _of_fit(fit: FittedModel, law: LawAtTarget, plan: RunTable) -> RunOutcomes:
+def fit_outcomes(fit: FittedModel, plan: RunTable, kept: Array | None = None) -> RunOutcomes:
+    """Outcomes of planned runs under one fit's draws, or those of them at `kept` positions."""
     checked = plan_for(fit, plan)
-    kept = kept_draws(fit, law)
+    kept = np.arange(fit.draws["sigma"].size) if kept is None else kept
     noise = row_draws(fit, checked, int(fit.info.get("seed", 0))).noise_sd[kept]
     effects = unseen_effects(fit, checked)
     seen = _seen(fit, checked, effects)[kept]

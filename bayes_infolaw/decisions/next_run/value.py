@@ -16,7 +16,7 @@ from scipy.stats import qmc
 
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.next_run.choices import Choices
-from bayes_infolaw.decisions.next_run.outcomes import RunOutcomes
+from bayes_infolaw.decisions.next_run.outcomes import RunOutcomes, weights_after
 from bayes_infolaw.errors import InputError
 
 __all__ = ["OutcomeStudy", "OutcomeValue"]
@@ -115,26 +115,6 @@ class OutcomeStudy:
         crossed = [gains[b][rows, gains[a].argmax(axis=1)] / sums[b] for a, b in ((0, 1), (1, 0))]
         error = best.std(ddof=1) / np.sqrt(len(best))
         return float(best.mean()), float(np.mean(crossed)), float(error)
-
-
-def weights_after(
-    outcomes: RunOutcomes,
-    rows: Sequence[int],
-    values: Array,
-    weight: Array,
-    cache: dict[tuple[int, ...], Array] | None = None,
-) -> Array:
-    """Weights (M, J) of the draws given outcomes (M, k) of some runs; rows sum to one."""
-    position = {int(row): i for i, row in enumerate(rows)}
-    total = np.broadcast_to(np.log(weight), (len(values), len(weight))).copy()
-    for block in outcomes.blocks(np.asarray(rows)):
-        known = (cache or {}).get(tuple(map(int, block)))
-        columns = [position[int(row)] for row in block]
-        new = outcomes.log_likelihood(block, values[:, columns]) if known is None else known
-        total += new
-    total -= total.max(axis=1, keepdims=True)
-    np.exp(total, out=total)
-    return total / total.sum(axis=1, keepdims=True)
 
 
 def effective_sizes(weights: Array) -> Array:

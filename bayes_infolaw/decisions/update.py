@@ -1,0 +1,229 @@
+"""A fit and new runs -> the updated fit: by reweighting its draws, or by a warm-started refit."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from arviz_stats.base import array_stats
+
+from bayes_infolaw.decisions.next_run.outcomes import RunOutcomes, fit_outcomes, weights_after
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.model.anchors import Anchors, anchors_of
+from bayes_infolaw.model.layout import layout_of, model_data
+from bayes_infolaw.model.linear import reducible_share
+from bayes_infolaw.model.mean import centre_and_spread, log_information
+from bayes_infolaw.posterior.fit import Fit
+from bayes_infolaw.posterior.fitting import FitSettings, assemble, collapses, judged
+from bayes_infolaw.posterior.fitting import fit as fit_cold
+from bayes_infolaw.posterior.many import stack_tables
+from bayes_infolaw.posterior.plan import plan_for
+from bayes_infolaw.posterior.rows import flat_draws
+from bayes_infolaw.posterior.verdict import ESS_MIN
+from bayes_infolaw.tables.build import build_table
+from bayes_infolaw.tables.runs import RunTable
+from bayes_infolaw.tables.study import Study
+from bayes_infolaw.tables.write import stated_frame
+from bayes_infolaw.threads import one_blas_thread
+
+__all__ = ["Update", "joined_table", "refit_warm", "update_fit"]
+
+Array = np.ndarray
+K_HIGH = 0.7  # Pareto k above which importance weights are not to be trusted
+WARM_WARMUP = 300
+
+
+@dataclass(frozen=True)
+class Update:
+    """The updated fit and how it came about."""
+
+    fit: Fit
+    method: str  # "reweighted", "refitted from the old posterior" or "refitted"
+    reason: str
+    pareto_k: float | None  # of the weights; None where reweighting was out of the question
+    ess: float | None  # effective draws after reweighting, of the fit's bulk ESS
+
+
+def update_fit(fit: Fit, new: RunTable, *, seed: int = 0) -> Update:
+    """Take new measured runs into a fit.
+
+    The draws are reweighted by the new runs' likelihood (Pareto-smoothed) and resampled where k is
+    at most 0.7 and at least 400 effective draws are left; else the joined table is fitted again,
+    from the old posterior's coordinates where the model keeps its shape.
+
+    Parameters
+    ----------
+    fit : Fit
+    new : RunTable
+        Runs with losses, in the fit's buckets and unit, with names of their own.
+
+    Returns
+    -------
+    Update
+
+    Raises
+    ------
+    InputError
+        Runs without loss, of other buckets, with a name that the fit has, or outside the law's
+        domain.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao, Gabry: Pareto smoothed importance sampling, JMLR 25 (2024).
+    """
+    checked = plan_for(fit, new)
+    table = joined_table(fit.table, checked)
+    against, k, ess, weights = _reweighting(fit, checked)
+    if not against:
+        assert weights is not None
+        updated = _resampled(fit, table, weights, ess, seed)
+        reason = f"Pareto k {k:.2f}, {ess:.0f} effective draws"
+        return Update(_told(updated, "reweighted", reason), "reweighted", reason, k, ess)
+    updated, method = _refitted(fit, table, seed)
+    return Update(_told(updated, method, against), method, against, k, ess)
+
+
+def joined_table(table: RunTable, new: RunTable) -> RunTable:
+    """The runs of two tables in one, checked as if read together.
+
+    Raises
+    ------
+    InputError
+        No losses among the new runs, or a run name that comes twice.
+    """
+    if new.arrays().loss is None:
+        raise InputError("new runs: column loss is missing; an update needs measured losses")
+    frames = [stated_frame(part) for part in (table, new)]
+    joined = pd.concat(frames, ignore_index=True).drop(columns="simulated", errors="ignore")
+    simulated = table.simulated or new.simulated
+    study = Study(
+        title=str(table.provenance.get("title", "")),
+        buckets=table.buckets,
+        loss_unit=table.loss_unit,
+        groups=table.groups,
+        corpus=table.corpus,
+        simulated=simulated,
+    )
+    return build_table(joined.assign(simulated=True) if simulated else joined, study)
+
+
+def _reweighting(fit: Fit, new: RunTable) -> tuple[str, float | None, float | None, Array | None]:
+    """(why not to reweight, or nothing; Pareto k; effective draws; weights (J,))."""
+    outcomes = fit_outcomes(fit, new)
+    if outcomes.columns.any():
+        return "the new runs have a degree or group level that was not fitted", None, None, None
+    if layout_of(new, fit.spec, fit.anchors) != fit.layout:
+        return "the new runs change the model's layout", None, None, None
+    log_weights, k = _smoothed(fit, outcomes, new)
+    weights = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    share = float(1.0 / (weights**2).sum() / len(weights))
+    ess = share * min(fit.verdict.ess_bulk_min, len(weights))
+    if not k <= K_HIGH:
+        return f"Pareto k {k:.2f} > {K_HIGH}", k, ess, None
+    if ess < ESS_MIN:
+        return f"{ess:.0f} effective draws < {ESS_MIN:.0f}", k, ess, None
+    return "", k, ess, weights
+
+
+def _smoothed(fit: Fit, outcomes: RunOutcomes, new: RunTable) -> tuple[Array, float]:
+    loss = new.arrays().loss
+    assert loss is not None
+    rows: Sequence[int] = range(len(new))
+    flat = np.full(fit.draws["sigma"].size, 1.0 / fit.draws["sigma"].size)
+    weights = weights_after(outcomes, rows, np.log(loss)[None], flat)[0]
+    with np.errstate(divide="ignore"):
+        ratios = np.maximum(np.log(weights), -700.0)
+    log_weights, k = array_stats.psislw(-ratios)  # it takes minus the log ratio, as LOO has it
+    return np.asarray(log_weights), float(k)
+
+
+def _resampled(fit: Fit, table: RunTable, weights: Array, ess: float | None, seed: int) -> Fit:
+    """Draws picked systematically by their weights, in random order over the chains."""
+    rng = np.random.default_rng([seed, 9])
+    shape, size = fit.draws["sigma"].shape, len(weights)
+    grid = (np.arange(size) + rng.uniform()) / size
+    picked = np.minimum(np.searchsorted(np.cumsum(weights), grid), size - 1)
+    picked = rng.permutation(picked)
+
+    def take(values: dict[str, Array]) -> dict[str, Array]:
+        flat = {name: v.reshape(-1, *v.shape[2:])[picked] for name, v in values.items()}
+        return {name: v.reshape(*shape, *v.shape[1:]) for name, v in flat.items()}
+
+    draws = take(fit.draws)
+    draws["coefficients"] = _recentred(fit, table, draws)
+    share = float(ess or 0.0) / min(fit.verdict.ess_bulk_min, size)
+    verdict = replace(
+        fit.verdict,
+        ess_bulk_min=share * fit.verdict.ess_bulk_min,
+        ess_tail_min=share * fit.verdict.ess_tail_min,
+    )
+    info = dict(fit.info)
+    parts = (table, fit.spec, fit.anchors, fit.layout, verdict, info)
+    return Fit(draws, take(fit.stats), *parts)
+
+
+def _recentred(fit: Fit, table: RunTable, draws: dict[str, Array]) -> Array:
+    """Coefficients of the same laws, level and drop stated at the joined rows' centre."""
+    c = draws["coefficients"].copy()
+    if fit.spec.loss_block == "natural":
+        return c
+    data = model_data(table, fit.spec, fit.anchors)
+    log_info = log_information(draws, data, fit.spec, fit.layout)
+    centre, spread = centre_and_spread(log_info, data.mask)
+    reducible = reducible_share(draws, data, fit.spec)
+    beta, level = draws["beta"], draws["log_alpha"]
+    c[..., 0] = level - data.log_loss_mean - np.log(reducible) - beta * centre[..., 0]
+    c[..., 1] = beta * reducible * spread[..., 0] / data.log_loss_range
+    return c
+
+
+def _refitted(fit: Fit, table: RunTable, seed: int) -> tuple[Fit, str]:
+    """A refit from the old posterior, or from scratch where that cannot be or does not converge."""
+    anchors = anchors_of(table, fit.spec)
+    same_shape = layout_of(table, fit.spec, anchors) == fit.layout
+    chains, draws = fit.draws["sigma"].shape
+    settings = FitSettings(chains=chains, draws=draws, seed=seed)
+    if same_shape:
+        updated = refit_warm(fit, [table], [anchors], settings)[0]
+        if updated.verdict.converged or not fit.verdict.converged:
+            return updated, "refitted from the old posterior"
+    return fit_cold(table, fit.spec, chains=chains, draws=draws, seed=seed), "refitted"
+
+
+@one_blas_thread
+def refit_warm(
+    fit: Fit, tables: Sequence[RunTable], anchors: Sequence[Anchors], settings: FitSettings
+) -> list[Fit]:
+    """Fit tables beside the fit's own, in one program, from its posterior's coordinates.
+
+    Parameters
+    ----------
+    tables : sequence of RunTable
+        Of the fit's layout under `anchors`.
+    settings : FitSettings
+        Its warm-up is not used: 300 transitions follow a start that is nearly right.
+    """
+    from bayes_infolaw.inference.device import prepare_device
+    from bayes_infolaw.inference.nuts import NutsSettings
+    from bayes_infolaw.inference.problem import Problem
+    from bayes_infolaw.inference.sample import sample_from
+    from bayes_infolaw.inference.warm import warm_start
+
+    started, spec = time.perf_counter(), fit.spec
+    plan = prepare_device(settings.device, settings.chains * len(tables))
+    problem = Problem(spec, fit.layout, collapses(spec, settings))
+    mode = warm_start(problem, flat_draws(fit), settings.seed)
+    data = [model_data(t, spec, a) for t, a in zip(tables, anchors, strict=True)]
+    nuts = NutsSettings(settings.chains, settings.draws, WARM_WARMUP, seed=settings.seed)
+    every = sample_from(problem, stack_tables(data), [mode] * len(data), nuts, plan)
+    seconds = round(time.perf_counter() - started, 3)
+    chosen = replace(settings, warmup=WARM_WARMUP)
+    parts = zip(every, tables, anchors, strict=True)
+    return [assemble(*judged(s), t, spec, a, fit.layout, chosen, seconds) for s, t, a in parts]
+
+
+def _told(fit: Fit, method: str, reason: str) -> Fit:
+    notes = [*fit.info.get("notes", []), f"Updated with new runs: {method} ({reason})."]
+    return replace(fit, info={**fit.info, "notes": notes})
