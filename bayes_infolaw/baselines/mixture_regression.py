@@ -23,25 +23,26 @@ PENALTIES = np.geomspace(1e-6, 1e2, 33)
 """Ridge on standardised mixture terms, a run: the penalty is this times n."""
 TELLS_APART = 0.1
 """Sd that a logarithm must keep, the sizes taken out, to have a coefficient of its own."""
-SPARE_RUNS = 3
+LEAST_RUNS = 7  # three more than the columns without a ridge
 
 
 @dataclass(frozen=True)
 class Terms:
     """Which columns a design has, and the scales that they were standardised by."""
 
-    tokens: bool  # ln K beside ln N
+    flops: bool  # ln N; without it (one size) a prediction holds at that size's level
+    tokens: bool  # ln K
     source: bool  # ln(S / K), and each share times it
     sizes: bool  # each share times ln N
     squares: bool  # products of two shares
     centre: tuple[float, float, float]  # means of ln N, ln K, ln(S / K)
 
     def plain(self, runs: RunArrays) -> Array:
-        """Columns without a ridge (n, p): 1, ln N; ln K and ln(S / K) where told apart."""
-        log_n, log_k, log_s = self._centred(runs)
-        columns = [np.ones_like(log_n), log_n]
-        columns += [log_k] if self.tokens else []
-        return np.column_stack(columns + ([log_s] if self.source else []))
+        """Columns without a ridge (n, p): 1, then ln N, ln K and ln(S / K) where told apart."""
+        kept = (self.flops, self.tokens, self.source)
+        logarithms = zip(self._centred(runs), kept, strict=True)
+        columns = [column for column, told in logarithms if told]
+        return np.column_stack([np.ones(len(runs.flops)), *columns])
 
     def mixture(self, runs: RunArrays) -> Array:
         """Columns with a ridge (n, q): shares, their products, and either by size and source."""
@@ -92,9 +93,9 @@ class MixtureRegression:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """`penalty`, `loo_rms` and the coefficient of ln N, `log_N`."""
-        size = float(self.coefficients[1])
-        return {"log_N": size, "penalty": self.penalty, "loo_rms": self.loo_rms}
+        """`penalty`, `loo_rms` and, with two sizes, the coefficient of ln N, `log_N`."""
+        size = {"log_N": float(self.coefficients[1])} if self.terms.flops else {}
+        return {**size, "penalty": self.penalty, "loo_rms": self.loo_rms}
 
     def columns(self, runs: RunArrays) -> Array:
         """The design of these runs, (n, p + q)."""
@@ -114,8 +115,9 @@ class MixtureRegression:
 def fit_mixture_regression(runs: RunArrays, *, quadratic: bool = False) -> MixtureRegression:
     """Fit the regression, its ridge and its terms chosen by leave-one-out error.
 
-    Interactions of shares with size (and with ln(S / K)) compete where the runs have two sizes (two
-    ratios S / K). ln K has a coefficient of its own where it is no function of ln N.
+    Interactions of shares with size compete where the runs have two sizes; those with ln(S / K)
+    are there where it varies. ln K has a coefficient of its own where it is no function of ln N.
+    Runs of one size, RegMix's own proxies, rank recipes; at another size their level is not known.
 
     Parameters
     ----------
@@ -131,7 +133,7 @@ def fit_mixture_regression(runs: RunArrays, *, quadratic: bool = False) -> Mixtu
     Raises
     ------
     TooFewRunsError
-        One bucket, one recipe, one size, or fewer runs than 3 above the columns without a ridge.
+        One bucket, one recipe, or fewer than 7 runs.
 
     References
     ----------
@@ -149,23 +151,23 @@ def fit_mixture_regression(runs: RunArrays, *, quadratic: bool = False) -> Mixtu
 
 
 def _require_informative(runs: RunArrays) -> None:
-    n_sizes, n_runs = len(np.unique(np.round(np.log(runs.flops), 9))), len(runs.flops)
-    n_recipes = len(np.unique(runs.weights.round(6), axis=0))
-    needed = 4 + SPARE_RUNS
-    if runs.weights.shape[1] < 2 or n_recipes < 2 or n_sizes < 2 or n_runs < needed:
+    n_runs, n_recipes = len(runs.flops), len(np.unique(runs.weights.round(6), axis=0))
+    if runs.weights.shape[1] < 2 or n_recipes < 2 or n_runs < LEAST_RUNS:
         raise TooFewRunsError(
-            f"mixture regression: needs at least {needed} runs, 2 sizes and 2 recipes, got "
-            f"{n_runs} runs, {n_sizes} sizes and {n_recipes} recipes"
+            f"mixture regression: needs 2 buckets, at least {LEAST_RUNS} runs and 2 recipes, got "
+            f"{runs.weights.shape[1]} buckets, {n_runs} runs and {n_recipes} recipes"
         )
 
 
 def _choices(runs: RunArrays, quadratic: bool) -> Iterator[Terms]:
-    logarithms = _logarithms(runs)
-    centre = tuple(float(column.mean()) for column in logarithms)
-    tokens = _residual_sd(logarithms[1], logarithms[:1]) > TELLS_APART
-    source = _residual_sd(logarithms[2], logarithms[:2] if tokens else logarithms[:1]) > TELLS_APART
-    for sizes in (False, True):
-        yield Terms(tokens, source, sizes, quadratic, (centre[0], centre[1], centre[2]))
+    log_n, log_k, log_s = _logarithms(runs)
+    flops, tokens, source = (
+        _residual_sd(column, others) > TELLS_APART
+        for column, others in ((log_n, ()), (log_k, (log_n,)), (log_s, (log_n, log_k)))
+    )
+    centre = (float(log_n.mean()), float(log_k.mean()), float(log_s.mean()))
+    for sizes in (False, True) if flops else (False,):
+        yield Terms(flops, tokens, source, sizes, quadratic, centre)
 
 
 def _logarithms(runs: RunArrays) -> tuple[Array, Array, Array]:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from bayes_infolaw.baselines.base import TooFewRunsError, select_runs
 from bayes_infolaw.baselines.mixture_regression import fit_mixture_regression
@@ -101,14 +102,26 @@ def test_tokens_that_follow_from_size_have_no_coefficient():
     assert not fit_mixture_regression(tied).terms.tokens
 
 
-@pytest.mark.parametrize("rows", [slice(0, 6), "one size", "one recipe"])
-def test_too_little_is_refused(rows):
+def test_one_size_ranks_recipes_at_any_other():
+    small = with_loss(runs_of(40, 8, sizes=1), noise=0.002)
+    fitted = fit_mixture_regression(small)
+    assert not fitted.terms.flops
+    assert not fitted.terms.sizes
+    assert "log_N" not in fitted.parameters
+    same = dict.fromkeys(("tokens", "source_tokens"), np.full(30, 1e11))
+    new = with_loss(replace(runs_of(30, 9), flops=np.full(30, 5e10), **same))
+    order, true = np.argsort(fitted.predict(new)), np.argsort(new.loss)
+    assert spearmanr(order, true).statistic > 0.9
+    gaps = np.log(fitted.predict(new) / fitted.predict(new)[0]) - np.log(new.loss / new.loss[0])
+    assert np.abs(gaps).max() < 0.01
+
+
+@pytest.mark.parametrize("case", ["runs", "recipe"])
+def test_too_little_is_refused(case):
     runs = with_loss(runs_of(30, 7))
-    if rows == "one size":
-        runs = select_runs(runs, runs.flops == runs.flops[0])
-    elif rows == "one recipe":
+    if case == "recipe":
         runs = replace(runs, weights=np.tile(runs.weights[0], (30, 1)))
     else:
         runs = select_runs(runs, np.arange(30) < 6)
-    with pytest.raises(TooFewRunsError, match="2 sizes and 2 recipes, got"):
+    with pytest.raises(TooFewRunsError, match="at least 7 runs and 2 recipes, got"):
         fit_mixture_regression(runs)
