@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.kernel import expected_improvement, mean_loss
-from bayes_infolaw.decisions.monte_carlo import inverse_cdf, loss_matrix
+from bayes_infolaw.decisions.monte_carlo import inverse_cdf
 from bayes_infolaw.errors import InputError
 
 __all__ = ["recipe_profiles", "simplex_grid", "triangle_values", "vary_share"]
@@ -98,7 +98,7 @@ def recipe_profiles(
     for d in usable:
         grid = _shares(shares, recipe[d])
         recipes = vary_share(recipe, draws.capacity, d, grid)
-        loss = loss_matrix(draws, recipes)
+        loss = draws.loss(recipes)
         columns = {"share": grid, "repetition": draws.repetition(recipes)[:, d]}
         columns |= _against(draws, loss, base, prob)
         parts.append(pd.DataFrame({"bucket": draws.buckets[d], **columns}))
