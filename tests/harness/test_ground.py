@@ -266,3 +266,10 @@ def test_a_torn_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "r9.json").write_text('{"schema": 1, "run"')
     with pytest.raises(InputError, match=r"record r9.json: cannot be read"):
         read_records(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null"])
+def test_a_manifest_that_is_no_object_is_told_of(tmp_path: Path, text: str) -> None:
+    (tmp_path / "corpus.json").write_text(text)
+    with pytest.raises(InputError, match=r"corpus .*: schema must be 1, got None"):
+        Corpus.open(tmp_path)

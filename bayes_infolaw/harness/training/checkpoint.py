@@ -20,7 +20,7 @@ from torch import Tensor
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.shards import file_hash
 
-__all__ = ["Checkpoint", "latest_checkpoint", "open_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "drop_partial", "latest_checkpoint", "open_checkpoint", "save_checkpoint"]
 
 KEPT = 2
 WEIGHTS, OPTIMISER, PROGRESS = "weights.safetensors", "optimiser.safetensors", "progress.json"
@@ -96,7 +96,7 @@ def save_checkpoint(
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"{progress['step']:09d}"
     part = parent / f".{final.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    drop_partial(work)
     part.mkdir()
     _write_files(part, state, progress)
     for path in (*part.iterdir(), part):
@@ -106,6 +106,12 @@ def save_checkpoint(
     _to_disk(parent)
     _drop_old(parent)
     return final
+
+
+def drop_partial(work: Path) -> None:
+    """Remove what a save that was killed left; for the run's own process alone."""
+    for part in (work / "checkpoint").glob(".*.part"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_files(

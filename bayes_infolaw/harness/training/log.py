@@ -1,6 +1,7 @@
 """Training steps -> a JSONL log, TensorBoard where asked for, and a line of progress."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from bayes_infolaw.whole_file import write_whole
 __all__ = ["LOG", "RunLog", "Status", "model_flops", "peak_flops", "progress_bar"]
 
 LOG = "log.jsonl"
-# Dense peaks in FLOP/s by a part of the device's name, from the makers' data sheets:
+# Dense peaks in FLOP/s by a word (or words) of the device's name, from the makers' data sheets:
 # bf16 on tensor cores, and fp32 without TF32. The first match counts.
 PEAKS = (
     ("H100 PCIe", 756e12, 51e12),
@@ -24,10 +25,12 @@ PEAKS = (
     ("H100", 989e12, 67e12),
     ("H200", 989e12, 67e12),
     ("GH200", 989e12, 67e12),
+    ("GB200", 2500e12, 80e12),
     ("B200", 2250e12, 75e12),
     ("A100", 312e12, 19.5e12),
     ("A10G", 70e12, 35e12),
     ("L40S", 362e12, 91.6e12),
+    ("L40", 181e12, 90.5e12),
     ("L4", 121e12, 30.3e12),
     ("RTX 4090", 165e12, 82.6e12),
     ("RTX 3090", 71e12, 35.6e12),
@@ -65,7 +68,7 @@ def model_flops(shape: Shape) -> float:
 def peak_flops(device_name: str, precision: str) -> float | None:
     """The device's dense peak in FLOP/s at a precision; None for one that is not in the list."""
     for part, bf16, fp32 in PEAKS:
-        if part in device_name:
+        if re.search(rf"\b{part}\b", device_name):
             return bf16 if precision == "bf16" else fp32
     return None
 

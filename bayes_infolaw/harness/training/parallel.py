@@ -80,6 +80,18 @@ class Replicated(SingleProcess):
         """Whether the flag is set in any process; no accelerator is waited for."""
         return bool(self.sum(torch.tensor(int(flag))) > 0)
 
+    def require_same(self, step: int) -> None:
+        """Raise InputError in all processes where they do not start from the same step.
+
+        So it is where they do not see the same folder: each would go on from what it has.
+        """
+        ends = torch.tensor([step, -step])
+        dist.all_reduce(ends, op=dist.ReduceOp.MAX)
+        last, first = int(ends[0]), -int(ends[1])
+        if first != last:
+            rule = "must be the same in all processes (do they see one folder?)"
+            raise InputError(f"checkpoint: step {rule}, got {first} to {last}")
+
     def bare(self, model: nn.Module) -> nn.Module:
         """The model inside DistributedDataParallel."""
         return cast(DistributedDataParallel, model).module

@@ -15,11 +15,11 @@ class SingleProcess:
     """One process does everything; also the protocol that other strategies follow.
 
     The training loop calls, in this order: `wrap` once, on the initialised model (before the
-    optimiser is made of the wrapped model's parameters); `load_state` where a run resumes; then a
-    step: `shard` for the rows of the global batch that are this process's, for each of its
-    `micro_batches` forward and backward of ``mean loss x rows x world / batch rows`` inside
-    `accumulating`, `clip`, the optimiser. So gradients that are *averaged* over processes come out
-    as those of the batch's mean loss. All processes call every method alike; only the main one
+    optimiser is made of the wrapped model's parameters); `load_state` where a run resumes;
+    `require_same`; then a step: `shard` for the rows of the global batch that are this process's,
+    for each of its `micro_batches` forward and backward of ``mean loss x rows x world / batch
+    rows`` inside `accumulating`, `clip`, the optimiser. So gradients that are *averaged* over
+    processes come out as those of the batch's mean loss. All processes call every method alike; only the main one
     writes files.
 
     Attributes
@@ -63,6 +63,9 @@ class SingleProcess:
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process: all must stop or save at the same step."""
         return flag
+
+    def require_same(self, step: int) -> None:
+        """Raise InputError in all processes where they do not start from the same step."""
 
     def state(
         self, model: nn.Module, optimiser: torch.optim.Optimizer

@@ -13,7 +13,12 @@ from bayes_infolaw.harness.layermix import pack
 from bayes_infolaw.harness.record import RunRecord, now
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
-from bayes_infolaw.harness.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from bayes_infolaw.harness.training.checkpoint import (
+    Checkpoint,
+    drop_partial,
+    latest_checkpoint,
+    save_checkpoint,
+)
 from bayes_infolaw.harness.training.evaluate import (
     DocumentLosses,
     EvaluationSet,
@@ -111,6 +116,9 @@ class _Run:
         self.model = strategy.wrap(model)
         self.optimiser = make_optimiser(self.model, settings)
         self.progress = self._resumed(found) if found else Progress(started=now())
+        strategy.require_same(self.progress.step)
+        if strategy.is_main:
+            drop_partial(work)
         if settings.compile:
             self.model.compile(dynamic=False)
 

@@ -28,7 +28,7 @@ def run(job: dict, strategy: SingleProcess) -> None:
     record = train_run(
         RunSettings.from_dict(job["settings"]),
         Corpus.open(job["corpus"]),
-        job["work"],
+        job["work"].format(rank=strategy.rank),
         progress=watcher(job, strategy),
         strategy=strategy,
     )

@@ -196,3 +196,10 @@ def test_document_losses_survive_their_file(tmp_path):
     found = read_document_losses(tmp_path / names["heldout"])
     for field in ("document", "tokens", "bytes", "nats"):
         assert np.array_equal(getattr(found, field), getattr(wanted, field))
+
+
+def test_the_error_of_three_documents_is_worked_out_by_hand():
+    """R = 12 / 6; residuals -1, 1, 0; se^2 = 3 / 2 x 2 / 36: few enough that n - 1 shows."""
+    ratio, error = ratio_and_error(np.array([1.0, 5.0, 6.0]), np.array([1.0, 2.0, 3.0]))
+    assert ratio == 2.0
+    assert error == pytest.approx(math.sqrt(3 / 2 * 2) / 6, rel=1e-12)

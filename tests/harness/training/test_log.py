@@ -49,6 +49,10 @@ def test_model_flops_are_three_times_the_forward_products():
         ("NVIDIA L40S", 362e12, 91.6e12),
         ("NVIDIA L4", 121e12, 30.3e12),
         ("cpu", None, None),
+        ("NVIDIA L40", 181e12, 90.5e12),
+        ("NVIDIA GH200 480GB", 989e12, 67e12),
+        ("NVIDIA GB200", 2500e12, 80e12),
+        ("NVIDIA L400", None, None),
     ],
 )
 def test_peaks_are_by_device_and_precision(name, bf16, fp32):

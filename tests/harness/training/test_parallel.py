@@ -228,3 +228,37 @@ def test_more_processes_than_devices_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(InputError, match=r"at most this machine's 1 CUDA devices, got 2"):
         parallel.launched("ddp", "cuda").__enter__()
+
+
+@pytest.mark.slow
+def test_processes_that_start_from_different_steps_all_refuse(corpus, tmp_path):
+    """The second process sees another folder, without the first one's checkpoint."""
+    with pytest.raises(KeyboardInterrupt):
+        train_run(settings(corpus), Corpus.open(corpus), tmp_path / "rank0", progress=stop_at(3))
+    words = job(corpus, "ddp", tmp_path / "rank0", settings(corpus))
+    assert torchrun(tmp_path, [words | {"work": str(tmp_path / "rank{rank}")}]) != 0
+    said = (tmp_path / "stderr.txt").read_text()
+    assert said.count("InputError: checkpoint: step must be the same in all processes") == 2
+    assert "got 0 to 3" in said
+
+
+def stop_at(step: int):
+    def watch(done, total, *, status):
+        if done == step:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+@pytest.mark.parametrize(("own", "other", "fits"), [(3, 3, True), (3, 0, False), (0, 3, False)])
+def test_the_step_of_all_processes_is_compared(monkeypatch, own, other, fits):
+    def with_another(values, op):
+        values.copy_(torch.maximum(values, torch.tensor([other, -other])))
+
+    monkeypatch.setattr(parallel.dist, "all_reduce", with_another)
+    replicated = object.__new__(parallel.Replicated)
+    if fits:
+        replicated.require_same(own)
+        return
+    with pytest.raises(InputError, match=r"checkpoint: step must be the same.* got 0 to 3"):
+        replicated.require_same(own)

@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from bayes_infolaw.errors import InputError  # noqa: E402
+from bayes_infolaw.harness.record import DivergedError  # noqa: E402
 from bayes_infolaw.harness.store import Corpus  # noqa: E402
 from bayes_infolaw.harness.training.checkpoint import latest_checkpoint, save_checkpoint  # noqa: E402
 from bayes_infolaw.harness.training.log import LOG  # noqa: E402
@@ -234,3 +235,15 @@ def test_a_half_written_checkpoint_is_none(corpus, uninterrupted, tmp_path):
     (final.parent / ".000000030.part" / "progress.json").unlink()
     assert latest_checkpoint(tmp_path).folder == final
     assert outcome(train_run(tiny_settings(), corpus, tmp_path)) == uninterrupted
+
+
+def test_what_a_killed_save_left_is_dropped_at_the_start_and_at_a_save(corpus, tmp_path):
+    """Even where the run diverges at once and never saves again."""
+    left = tmp_path / "checkpoint" / ".000000007.part"
+    left.mkdir(parents=True)
+    with pytest.raises(DivergedError):
+        train_run(tiny_settings(learning_rate=1e30), corpus, tmp_path)
+    assert not left.exists()
+    left.mkdir()
+    save_checkpoint(tmp_path, ({}, {}), {"step": 8})
+    assert [path.name for path in left.parent.iterdir()] == ["000000008"]

@@ -1,7 +1,7 @@
 """Runs of one shape but different recipes, trained together as one program.
 
-Each run is what `train_run` would have made of it, up to the last bits of its losses: the same
-initialisation, packed set, schedule, clipping and evaluation. What they share is the time.
+Each run is what `train_run` would have made of it, up to rounding (the last bits of its losses, but
+tenths of a nat where a too large learning rate makes the run chaotic): the same initialisation, packed set, schedule, clipping and evaluation. What they share is the time.
 """
 
 import json
@@ -21,7 +21,12 @@ from bayes_infolaw.harness.layermix import pack
 from bayes_infolaw.harness.record import DivergedError, RunRecord, now
 from bayes_infolaw.harness.settings import RunSettings
 from bayes_infolaw.harness.store import Corpus
-from bayes_infolaw.harness.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from bayes_infolaw.harness.training.checkpoint import (
+    Checkpoint,
+    drop_partial,
+    latest_checkpoint,
+    save_checkpoint,
+)
 from bayes_infolaw.harness.training.evaluate import DocumentLosses, EvaluationSet, evaluation_sets
 from bayes_infolaw.harness.training.log import RunLog
 from bayes_infolaw.harness.training.loop import precision_of, train
@@ -163,6 +168,7 @@ class _Stack:
         self._make_models(runs, torch.device(self.settings.device))
         if found:
             self._resume(found)
+        drop_partial(work)
         if self.settings.compile:
             self._compile()
 
