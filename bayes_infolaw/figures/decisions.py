@@ -27,7 +27,7 @@ Shares = Mapping[str, float]
 
 COLUMNS = 3
 """Buckets side by side; further ones go below."""
-BINS = 40
+BINS = 80
 BELOW: dict[str, Any] = {"loc": "outside lower center", "ncols": 4, "fontsize": 8, "frameon": False}
 
 
