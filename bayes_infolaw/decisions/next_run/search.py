@@ -16,7 +16,16 @@ from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.target import law_at_target
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["ESS_MIN", "CandidateValue", "NextRun", "SearchSettings", "next_run", "prepare"]
+__all__ = [
+    "ESS_MIN",
+    "CandidateValue",
+    "NextRun",
+    "Prepared",
+    "SearchSettings",
+    "decided",
+    "next_run",
+    "prepare",
+]
 
 Array = np.ndarray
 Progress = Callable[[int, int], None]
@@ -63,6 +72,7 @@ class CandidateValue:
     value_per_flop: float  # regret_reduction / flop
     information_per_flop: float
     benefit_per_cost: float  # regret_reduction x value of a nat, over flop
+    refit_outcomes: int | None = None  # the regret reduction is from fits to so many outcomes
 
 
 @dataclass(frozen=True)
@@ -137,15 +147,12 @@ def next_run(
     ready = prepare(fits, plan, target, weights, chosen)
     worth = _worth(fits, ready, target, weights, chosen)
     values = _values(ready, (), range(len(ready.names)), progress)
-    ranked = _ranked(_described(ready, values, worth), chosen.rank_by)
-    batch = _batch(ready, values, worth, chosen)
-    stop, reason = _verdict(ready.choices, ranked, batch, worth)
     recipe = dict(zip(ready.draws.buckets, ready.choices.recipes[0].tolist(), strict=True))
-    return NextRun(
-        stop=stop,
-        reason=reason,
-        candidates=tuple(ranked),
-        batch=tuple(batch),
+    found = NextRun(
+        stop=True,
+        reason="",
+        candidates=(),
+        batch=tuple(_batch(ready, values, worth, chosen)),
         recipe=recipe,
         expected_loss=ready.choices.expected_loss,
         evpi=ready.choices.evpi_free,
@@ -155,6 +162,18 @@ def next_run(
         n_recipes=len(ready.choices.recipes),
         draws=len(ready.draws),
     )
+    return decided(found, _described(ready, values, worth), chosen.rank_by)
+
+
+def decided(found: NextRun, candidates: Sequence[CandidateValue], rank_by: str) -> NextRun:
+    """The answer with these candidates: ranked, and whether to stop.
+
+    A batch of one is the first of them.
+    """
+    ranked = _ranked(list(candidates), rank_by)
+    batch = found.batch if len(found.batch) > 1 else tuple(ranked[:1])
+    stop, reason = _verdict(found, ranked, batch)
+    return replace(found, stop=stop, reason=reason, candidates=tuple(ranked), batch=batch)
 
 
 def prepare(
@@ -293,12 +312,10 @@ def _added(value: OutcomeValue, base: OutcomeValue) -> OutcomeValue:
 
 
 def _verdict(
-    choices: Choices,
-    ranked: Sequence[CandidateValue],
-    batch: Sequence[CandidateValue],
-    worth: float,
+    found: NextRun, ranked: Sequence[CandidateValue], batch: Sequence[CandidateValue]
 ) -> tuple[bool, str]:
     """Stop when neither a candidate nor the batch gains what it costs, in FLOP at the target."""
+    worth = found.value_per_nat
     best = max(ranked, key=lambda c: c.benefit_per_cost)
     options = [(f"the best candidate {best.run}", best.regret_reduction, best.flop)]
     if len(batch) > 1:
@@ -311,4 +328,4 @@ def _verdict(
     )
     if gain * worth >= cost:
         return False, said
-    return True, f"{said}; perfect information would be worth {choices.evpi_free * worth:.3g} FLOP"
+    return True, f"{said}; perfect information would be worth {found.evpi * worth:.3g} FLOP"
