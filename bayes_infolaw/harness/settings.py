@@ -66,9 +66,9 @@ class RunSettings:
         tokens during training; the final evaluation takes ``final_eval_tokens`` (None: all).
     device, compile, threads, micro_batch, checkpoint_seconds, log_seconds
         How it is carried out: no part of the run's identity. ``threads`` and ``micro_batch``, as
-        training in a stack, change the rounding: the last bits of a stable run's loss, but tenths
-        of a nat of one that a too large learning rate makes chaotic. So a resumed run keeps those
-        of its checkpoint.
+        training in a stack, change the rounding: the last bits of a stable run's loss, but
+        hundredths to tenths of a nat of one that a too large learning rate makes chaotic. So a
+        resumed run keeps those of its checkpoint.
     facts : dict
         Further columns for the table, such as the recipe's name.
     """

@@ -27,6 +27,7 @@ from bayes_infolaw.harness.sweep.single import stoppable
 from bayes_infolaw.harness.sweep.stack_work import begin, begun_stacks, is_part_trained, runs_held
 from bayes_infolaw.harness.sweep.state import check_records, missing_runs, set_aside_failed
 from bayes_infolaw.harness.sweep.table import write_study, write_table
+from bayes_infolaw.harness.training.stacked.grouping import group
 
 if TYPE_CHECKING:
     from bayes_infolaw.harness.training.log import Status
@@ -156,8 +157,6 @@ class _Stack:
 
 def _stacks(sweep: Sweep, missing: Sequence[RunSettings], how: StackedHow) -> list[_Stack]:
     """Stacks and runs that were begun, then those of the runs that are free, longest first."""
-    from bayes_infolaw.harness.training.stacked.trainer import group
-
     begun = begun_stacks(sweep, missing)
     taken = {run.name for stack in begun for run in stack}
     left = [run for run in missing if run.name not in taken]

@@ -19,8 +19,8 @@ class SingleProcess:
     `require_same`; then a step: `shard` for the rows of the global batch that are this process's,
     for each of its `micro_batches` forward and backward of ``mean loss x rows x world / batch
     rows`` inside `accumulating`, `clip`, the optimiser. So gradients that are *averaged* over
-    processes come out as those of the batch's mean loss. All processes call every method alike; only the main one
-    writes files.
+    processes come out as those of the batch's mean loss. All processes call every method alike;
+    only the main one writes files.
 
     Attributes
     ----------

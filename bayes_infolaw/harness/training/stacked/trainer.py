@@ -1,10 +1,10 @@
 """Runs of one shape but different recipes, trained together as one program.
 
-Each run is what `train_run` would have made of it, up to rounding (the last bits of its losses, but
-tenths of a nat where a too large learning rate makes the run chaotic): the same initialisation, packed set, schedule, clipping and evaluation. What they share is the time.
+Each run is what `train_run` would have made of it, up to rounding (the last bits of its losses;
+hundredths to tenths of a nat where a too large learning rate makes the run chaotic): the same
+initialisation, packed set, schedule, clipping and evaluation. What they share is the time.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayes_infolaw.errors import InputError
 from bayes_infolaw.harness.layermix import pack
 from bayes_infolaw.harness.record import DivergedError, RunRecord, now
 from bayes_infolaw.harness.settings import RunSettings
@@ -33,6 +32,7 @@ from bayes_infolaw.harness.training.loop import precision_of, train
 from bayes_infolaw.harness.training.meter import Watcher
 from bayes_infolaw.harness.training.progress import Progress
 from bayes_infolaw.harness.training.results import Training, tokens_per_step
+from bayes_infolaw.harness.training.stacked.grouping import require_stackable
 from bayes_infolaw.harness.training.stacked.meter import Member, StackedMeter
 from bayes_infolaw.harness.training.stacked.model import (
     StackedAdamW,
@@ -50,45 +50,7 @@ from bayes_infolaw.harness.training.start import (
 from bayes_infolaw.harness.training.strategy import SingleProcess
 from bayes_infolaw.harness.training.transformer import Transformer
 
-__all__ = ["group", "stackable", "train_stack"]
-
-# Fields that a program of several runs has only one of; beside them the batch and the steps.
-SHARED = ("shape", "beta1", "beta2", "precision", "eval_every", "eval_tokens", "final_eval_tokens")
-SHARED_HOW = ("device", "compile", "threads", "micro_batch")
-
-
-def stackable(one: RunSettings, other: RunSettings) -> bool:
-    """Whether two runs can be part of one program.
-
-    Recipes, sources, seeds, learning rates, schedules, weight decays and clipping may differ.
-    """
-    return _program(one) == _program(other)
-
-
-def group(
-    runs: Sequence[RunSettings], size: int, flops: float | None = None
-) -> list[list[RunSettings]]:
-    """Stacks of at most ``size`` runs that can go together, of sizes as equal as possible.
-
-    Order is kept among runs of a program, and programs come by their first run. With ``flops`` no
-    stack of more than one run takes more FLOP than that.
-
-    Raises
-    ------
-    InputError
-        The size is below 1.
-    """
-    if size < 1:
-        raise InputError(f"stack: must be at least 1, got {size}")
-    programs: dict[str, list[RunSettings]] = {}
-    for run in runs:
-        programs.setdefault(_program(run), []).append(run)
-    stacks = []
-    for alike in programs.values():
-        most = size if flops is None else min(size, max(1, int(flops // alike[0].budget.flops)))
-        cuts = np.array_split(np.arange(len(alike)), -(-len(alike) // most))
-        stacks += [[alike[i] for i in cut] for cut in cuts]
-    return stacks
+__all__ = ["train_stack"]
 
 
 def train_stack(
@@ -132,7 +94,7 @@ def train_stack(
     InputError
         Settings that cannot be stacked, or do not fit the corpus, the machine or the checkpoint.
     """
-    _require_stackable(runs)
+    require_stackable(runs)
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
     stack = _Stack(runs, corpus, work)
@@ -290,21 +252,3 @@ class _Stack:
         facts = {"step": member.progress.step, "state": asdict(member.progress)}
         facts |= {"identity": identity, "settings": member.settings.to_dict()}
         save_checkpoint(folder, (weights, {}), facts)
-
-
-def _program(run: RunSettings) -> str:
-    fields = {name: getattr(run, name) for name in (*SHARED, *SHARED_HOW)}
-    fields |= {"shape": run.shape.to_dict(), "steps": run.budget.steps}
-    return json.dumps(fields | {"batch": run.budget.batch_sequences}, sort_keys=True)
-
-
-def _require_stackable(runs: Sequence[RunSettings]) -> None:
-    if not runs:
-        raise InputError("stack: must have at least 1 run, got 0")
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        raise InputError(f"stack: names must differ, got {', '.join(names)}")
-    for run in runs:
-        if not stackable(runs[0], run):
-            rule = f"must share model, batch, steps and evaluation with {names[0]!r}"
-            raise InputError(f"stack: run {run.name!r} {rule}")

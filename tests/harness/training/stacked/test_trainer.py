@@ -15,8 +15,9 @@ from bayes_infolaw.harness.record import table_rows, write_record  # noqa: E402
 from bayes_infolaw.harness.store import Corpus  # noqa: E402
 from bayes_infolaw.harness.training.checkpoint import latest_checkpoint  # noqa: E402
 from bayes_infolaw.harness.training.log import LOG  # noqa: E402
+from bayes_infolaw.harness.training.stacked.grouping import group, stackable  # noqa: E402
 from bayes_infolaw.harness.training.stacked.sets import StackedSets  # noqa: E402
-from bayes_infolaw.harness.training.stacked.trainer import group, stackable, train_stack  # noqa: E402
+from bayes_infolaw.harness.training.stacked.trainer import train_stack  # noqa: E402
 from bayes_infolaw.harness.training.start import final_sets  # noqa: E402
 from bayes_infolaw.harness.training.trained import load_trained  # noqa: E402
 from bayes_infolaw.harness.training.trainer import train_run  # noqa: E402
