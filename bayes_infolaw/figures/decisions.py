@@ -149,7 +149,8 @@ def tokens_trend(
     ----------
     table : DataFrame
         ``tokens, bucket, share`` (of the recipe with least expected loss), ``lo, median, hi`` (of
-        the draws' own optima): `decisions.profiles.tokens_trend`.
+        the draws' own optima): `decisions.trend.tokens_trend`. With a column ``form``, a line and a
+        band each.
     prob : float
         Of the interval from lo to hi.
     marks : mapping of label to recipe, optional
@@ -166,12 +167,14 @@ def tokens_trend(
     figure, grid = _grid(names, panels=1)
     for name, (axes,) in grid.items():
         rows = table[table["bucket"] == name].sort_values("tokens")
-        x, band = rows["tokens"], {"color": BLUE, "alpha": 0.3, "lw": 0}
-        axes.fill_between(
-            x, rows["lo"], rows["hi"], **band, label=f"{prob:.0%} of the draws' optima"
-        )
-        axes.plot(x, rows["median"], color=BLUE, lw=1, ls=":", label="their median")
-        axes.plot(x, rows["share"], "o-", color=BLUE, lw=1.5, ms=3, label="least expected loss")
+        if "form" in table:
+            _by_form(axes, rows, list(dict.fromkeys(table["form"])), prob)
+        else:
+            _band(axes, rows, BLUE, f"{prob:.0%} of the draws' optima")
+            axes.plot(
+                rows["tokens"], rows["median"], color=BLUE, lw=1, ls=":", label="their median"
+            )
+            _trend(axes, rows, BLUE, "least expected loss")
         _mark(axes.axhline, marks, looks, name)
         tidy(axes, name, "tokens of the target")
     first = grid[names[0]][0]
@@ -180,6 +183,22 @@ def tokens_trend(
     first.set_ylabel("share of the packed tokens", fontsize=9)
     figure.legend(*first.get_legend_handles_labels(), **BELOW)
     return figure
+
+
+def _by_form(axes: Any, rows: pd.DataFrame, forms: Sequence[str], prob: float) -> None:
+    for i, form in enumerate(forms):
+        mine, colour = rows[rows["form"] == form], SERIES[i % len(SERIES)]
+        _band(axes, mine, colour, None)
+        _trend(axes, mine, colour, f"{form} ({prob:.0%} of its draws' optima)")
+
+
+def _band(axes: Any, rows: pd.DataFrame, colour: str, label: str | None) -> None:
+    look = {"color": colour, "alpha": 0.3, "lw": 0, "label": label}
+    axes.fill_between(rows["tokens"], rows["lo"], rows["hi"], **look)
+
+
+def _trend(axes: Any, rows: pd.DataFrame, colour: str, label: str) -> None:
+    axes.plot(rows["tokens"], rows["share"], "o-", color=colour, lw=1.5, ms=3, label=label)
 
 
 def ranking(table: pd.DataFrame, unit: str, prob: float, shown: int = 60) -> Figure:

@@ -174,6 +174,25 @@ def test_trend_over_less_than_a_power_of_ten_still_labels_tokens():
     assert all(labels.values())
 
 
+def test_trend_of_several_forms_draws_each_with_its_own_band():
+    first = trend_table().assign(form="infolaw")
+    second = first.assign(form="constant", share=0.5 * first["share"], lo=0.0, hi=0.02)
+    both = pd.concat([first, second]).sample(frac=1.0, random_state=1)
+    shown = panels_by_title(decisions.tokens_trend(both, 0.9))
+    assert len({tuple(line.get_color() for line in axes.lines) for axes in shown.values()}) == 1
+    for name, axes in shown.items():
+        drawn = {line.get_label().split(" (")[0]: line for line in axes.lines}
+        assert list(drawn) == list(dict.fromkeys(both["form"]))
+        assert len({line.get_color() for line in drawn.values()}) == 2
+        order = list(drawn)
+        for form, table in (("infolaw", first), ("constant", second)):
+            rows = table[table["bucket"] == name].sort_values("tokens")
+            np.testing.assert_array_equal(drawn[form].get_ydata(), rows["share"])
+            band = axes.collections[order.index(form)]
+            ends = (rows["lo"].iloc[0], rows["hi"].iloc[0])
+            assert vertical_range(band, 1e11) == pytest.approx(ends)
+
+
 def rank_table(n: int) -> pd.DataFrame:
     behind = 1e-3 * np.arange(n)
     return pd.DataFrame(
