@@ -1,0 +1,117 @@
+"""The recipe of least CVaR in a convex set, certified by duality.
+
+``CVaR = min_t t + E[max(L - t, 0)] / tail`` (Rockafellar and Uryasev, J. Risk 2, 2000), the mean
+loss over the worst ``tail`` of the draws, is a convex program in the recipe and t. It is also the
+largest mean loss over weights ``0 <= q_j <= p_j / tail`` that sum to one, so that any such weights
+bound it from below by a mean loss and its own gap.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.dual_bound import Multipliers, multipliers_of
+from bayes_infolaw.decisions.interior_point import Iterate, solve_program
+from bayes_infolaw.decisions.lifted import Lifted
+from bayes_infolaw.decisions.mean_optimum import mean_gap, slope_scale
+from bayes_infolaw.decisions.objectives import LossMean, LossTail, Reducible
+from bayes_infolaw.decisions.set_program import SetProgram
+from bayes_infolaw.decisions.snap import feasible_points, snapped_points
+
+__all__ = ["cvar", "tail_optimum"]
+
+Array = np.ndarray
+
+
+def cvar(loss: Array, weight: Array, tail: float) -> float:
+    """Mean of the worst ``tail`` (a probability) of weighted losses (J,)."""
+    order = np.argsort(-loss)
+    before = np.cumsum(weight[order]) - weight[order]
+    share = np.clip(tail - before, 0.0, weight[order])
+    return float(share @ loss[order] / share.sum())
+
+
+def tail_optimum(draws: TargetDraws, lifted: Lifted, tail: float) -> tuple[Array, float, Array]:
+    """Recipe (D,) of least CVaR, how much lower the least may be, and the draws' weights (J,)."""
+    reducible = Reducible(draws, lifted)
+    most = draws.weight / tail
+    if len(lifted.lower) == 0:
+        loss = draws.loss(lifted.fixed)
+        return lifted.fixed.copy(), 0.0, _worst_weights(loss, draws.weight, tail)
+    scale = slope_scale(reducible, lifted, draws.weight)
+    at_centre = draws.loss(lifted.recipes(lifted.centre[:, None])[:, 0])
+    middle = float(np.quantile(at_centre, max(1.0 - tail, 0.0)))
+    level = (draws.irreducible - middle) / scale
+    larger = _with_level(lifted, level.min() - 1.0, (at_centre.max() - middle) / scale + 1.0)
+    objective = LossTail(Reducible(draws, larger), most, level, scale)
+    point = solve_program(SetProgram(larger, objective), np.append(lifted.centre, 0.0)[:, None])
+    weights = _feasible_weights(point.multiplier[-len(draws) :, 0], most)
+    own = _without_level(point)
+    prices = multipliers_of(own, lifted)
+    mean = LossMean(reducible, weights, scale)
+    found = [
+        _certified(draws, lifted, x, mean, (weights, tail, scale, prices))
+        for x in (snapped_points(lifted, own), feasible_points(lifted, own))
+    ]
+    recipe, gap = found[0] if found[0][1] <= max(10 * found[1][1], 1e-9 * scale) else found[1]
+    return recipe, gap, weights
+
+
+def _certified(
+    draws: TargetDraws,
+    lifted: Lifted,
+    x: Array,
+    mean: LossMean,
+    dual: tuple[Array, float, float, Multipliers],
+) -> tuple[Array, float]:
+    """Recipe and gap: CVaR there less the least mean loss under the dual weights."""
+    weights, tail, scale, prices = dual
+    recipe = lifted.recipes(x)[:, 0]
+    loss = draws.loss(recipe)
+    below = weights @ loss - scale * mean_gap(mean, lifted, x, prices)
+    return recipe, max(cvar(loss, draws.weight, tail) - below, 0.0)
+
+
+def _with_level(lifted: Lifted, low: float, high: float) -> Lifted:
+    """The set times an interval of t, the last variable."""
+    columns = ((0, 0), (0, 1))
+    return replace(
+        lifted,
+        bucket=np.append(lifted.bucket, 0),
+        repeated=np.append(lifted.repeated, False),
+        lower=np.append(lifted.lower, low),
+        upper=np.append(lifted.upper, high),
+        share=np.pad(lifted.share, columns),
+        unique=np.pad(lifted.unique, columns),
+        rows=np.pad(lifted.rows, columns),
+        equal=np.pad(lifted.equal, columns),
+        centre=np.append(lifted.centre, 0.0),
+    )
+
+
+def _without_level(point: Iterate) -> Iterate:
+    """The iterate without t and its two bounds."""
+    n = len(point.x) - 1
+    hard = np.delete(np.arange(len(point.slack)), [n, 2 * n + 1])
+    return Iterate(
+        point.x[:n], point.slack[hard], point.over[hard], point.multiplier[hard], point.price
+    )
+
+
+def _feasible_weights(weights: Array, most: Array) -> Array:
+    """Weights between 0 and ``most`` that sum to one, nearest to given ones in proportion."""
+    weights = np.clip(np.nan_to_num(weights), 0.0, most)
+    total = weights.sum()
+    if total >= 1.0:
+        return weights / total
+    room = most - weights
+    return weights + room * ((1.0 - total) / max(room.sum(), 1e-300))
+
+
+def _worst_weights(loss: Array, weight: Array, tail: float) -> Array:
+    order = np.argsort(-loss)
+    before = np.cumsum(weight[order]) - weight[order]
+    share = np.empty_like(loss)
+    share[order] = np.clip(tail - before, 0.0, weight[order])
+    return share / share.sum()
