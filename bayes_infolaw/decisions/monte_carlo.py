@@ -7,12 +7,9 @@ import numpy as np
 
 from bayes_infolaw.decisions.draws import TargetDraws
 
-__all__ = ["Estimate", "estimate_mean", "estimate_quantile", "inverse_cdf", "loss_matrix"]
+__all__ = ["Estimate", "estimate_mean", "estimate_quantile", "inverse_cdf"]
 
 Array = np.ndarray
-
-BLOCK = 4_000_000
-"""Numbers held at once while the losses of many recipes are computed: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +80,3 @@ def estimate_quantile(draws: TargetDraws, values: Array, prob: float) -> Estimat
         return Estimate(quantile, None)
     ends = [inverse_cdf(draws, values, p) for p in (prob - below, min(prob + below, 1.0))]
     return Estimate(quantile, float(ends[1] - ends[0]) / 2.0)
-
-
-def loss_matrix(draws: TargetDraws, recipes: Array) -> Array:
-    """Losses (R, J) of recipes (R, D), computed in blocks; holds R x J numbers."""
-    recipes = np.atleast_2d(np.asarray(recipes, dtype=float))
-    rows = max(BLOCK // (len(draws) * len(draws.buckets)), 1)
-    blocks = [draws.loss(recipes[i : i + rows]) for i in range(0, len(recipes), rows)]
-    return np.concatenate(blocks)

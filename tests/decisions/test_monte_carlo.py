@@ -8,7 +8,6 @@ from bayes_infolaw.decisions.monte_carlo import (
     estimate_mean,
     estimate_quantile,
     inverse_cdf,
-    loss_matrix,
 )
 
 
@@ -115,10 +114,3 @@ def test_error_of_a_quantile():
     exact = np.sqrt(0.9 * 0.1 / 2000) / 0.17549833  # the normal density at its 0.9 quantile
     assert scatter == pytest.approx(exact, rel=0.15)
     assert error == pytest.approx(exact, rel=0.1)
-
-
-def test_losses_in_blocks_are_the_losses(monkeypatch):
-    draws = bare_draws(np.ones(30))
-    recipes = np.random.default_rng(5).dirichlet(np.ones(2), 17)
-    monkeypatch.setattr("bayes_infolaw.decisions.monte_carlo.BLOCK", 150)
-    np.testing.assert_array_equal(loss_matrix(draws, recipes), draws.loss(recipes))

@@ -94,7 +94,7 @@ def other_table(fit):
 def test_fits_of_other_tables_are_not(shipped):
     fits = {"a": shipped, "b": other_table(shipped)}
     with pytest.raises(
-        InputError, match="one table only; 'a' has data hash .*'b' has 000000000000"
+        InputError, match=r"one table only; 'a' has data hash .*'b' has 000000000000"
     ):
         weigh_forms(fits, "stacking")
     fallen = weigh_forms(fits, "auto")
