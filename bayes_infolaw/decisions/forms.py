@@ -1,0 +1,204 @@
+"""Several fits at one target -> weighted joint draws, and what not knowing the form costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayes_infolaw.decisions.convex import draw_optima, least_mean
+from bayes_infolaw.decisions.draws import TargetDraws, pool
+from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
+from bayes_infolaw.decisions.recipe_set import RecipeSet
+from bayes_infolaw.decisions.stacking import FormWeights, weigh_forms
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.laws.target import LawAtTarget
+from bayes_infolaw.posterior.fit import Fit
+from bayes_infolaw.posterior.rows import flat_draws
+from bayes_infolaw.threads import one_blas_thread
+
+__all__ = ["FormDraws", "FormRegret", "decision_draws", "regret_across_forms"]
+
+Array = np.ndarray
+
+POOLED = "pooled"
+
+
+@dataclass(frozen=True)
+class FormDraws:
+    """Several fits opened at one target."""
+
+    draws: TargetDraws
+    weights: FormWeights
+    parameters: dict[str, Array]  # (J,) reported parameters beside the draws; NaN without one
+
+
+@dataclass(frozen=True)
+class FormRegret:
+    """What a recipe loses under each form; R recipes, F forms, in the loss unit."""
+
+    forms: tuple[str, ...]
+    weights: dict[str, float]
+    recipes: dict[str, dict[str, float]]  # each form's own best, the pooled best, given ones
+    regret: dict[str, dict[str, Estimate]]  # recipe, form: mean loss above the form's own best
+    expected_loss: dict[str, dict[str, float]]  # recipe, form
+    within: dict[str, Estimate]  # by form: the best recipe's mean loss above the draws' own best
+    across: dict[str, float]  # by recipe: weighted mean of its regrets, what knowing the form saves
+    total: dict[str, float]  # by recipe: across + weighted within, its expected regret
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "forms": list(self.forms),
+            "weights": self.weights,
+            "recipes": self.recipes,
+            "regret": {
+                recipe: {form: estimate.to_dict() for form, estimate in row.items()}
+                for recipe, row in self.regret.items()
+            },
+            "expected_loss": self.expected_loss,
+            "within": {form: estimate.to_dict() for form, estimate in self.within.items()},
+            "across": self.across,
+            "total": self.total,
+        }
+
+
+def decision_draws(
+    fits: Mapping[str, Fit],
+    target: Mapping[str, Any],
+    *,
+    weights: str | Mapping[str, float] = "auto",
+    allow_unconverged: bool = False,
+) -> FormDraws:
+    """Open fits at one target.
+
+    Parameters
+    ----------
+    fits : mapping of name to Fit
+    target : mapping
+        Arguments of `posterior.target.law_at_target`. Each fit gets those of ``labels`` that name
+        one of its columns.
+    weights : str or mapping
+        See `stacking.weigh_forms`. A form of weight zero is left out of the draws.
+    allow_unconverged : bool
+
+    Raises
+    ------
+    InputError
+        A bad target or weights, fits that do not agree on buckets, source or unit, or a label that
+        no fit has.
+    RefusedError
+        A fit did not converge, or has one bucket.
+    """
+    for fit in fits.values():
+        fit.require_usable(allow_unconverged)
+    _require_known_labels(fits, target.get("labels") or {})
+    chosen = weigh_forms(fits, weights)
+    laws = {name: _law(fit, target) for name, fit in fits.items()}
+    draws = pool(laws, chosen.weights)
+    opened = {name: _parameters(fits[name], laws[name]) for name in draws.forms}
+    return FormDraws(draws, chosen, _joined(draws, opened))
+
+
+def _law(fit: Fit, target: Mapping[str, Any]) -> LawAtTarget:
+    labels = {k: v for k, v in (target.get("labels") or {}).items() if k in _columns(fit)}
+    return fit.target(**{**target, "labels": labels})
+
+
+def _columns(fit: Fit) -> tuple[str, ...]:
+    return (*fit.table.groups, *([fit.table.corpus] if fit.table.corpus else []))
+
+
+def _require_known_labels(fits: Mapping[str, Fit], labels: Mapping[str, str]) -> None:
+    known = sorted({column for fit in fits.values() for column in _columns(fit)})
+    for name in labels:
+        if name not in known:
+            raise InputError(f"labels: must name one of {known} of the fits, got {name!r}")
+
+
+def _parameters(fit: Fit, law: LawAtTarget) -> dict[str, Array]:
+    """Draws (J,) of the reported parameters, for the draws that are inside the law's domain.
+
+    The law at a target carries a draw's beta unchanged, so that draws are known by it.
+    """
+    inside = np.isin(flat_draws(fit)["beta"], law.beta)
+    return {name: value.reshape(-1)[inside] for name, value in fit.parameters().items()}
+
+
+def _joined(draws: TargetDraws, opened: Mapping[str, dict[str, Array]]) -> dict[str, Array]:
+    names = dict.fromkeys(name for form in opened.values() for name in form)
+    joined = {name: np.full(len(draws), np.nan) for name in names}
+    for i, form in enumerate(draws.forms):
+        for name, values in opened[form].items():
+            joined[name][draws.form == i] = values
+    return joined | {"lambda/l": draws.exposure}
+
+
+@one_blas_thread
+def regret_across_forms(
+    draws: TargetDraws, allowed: RecipeSet, recipes: Mapping[str, Array] | None = None
+) -> FormRegret:
+    """Mean losses of recipes under every form, against the form's own best.
+
+    The expected regret of a recipe splits exactly: ``E[L(w) - min L]`` is the weighted mean over
+    forms of ``E_f[L(w)] - min_v E_f[L(v)]``, lost for want of the form, plus the weighted mean of
+    ``min_v E_f[L(v)] - E_f[min L]``, lost for want of its parameters.
+
+    Parameters
+    ----------
+    draws : TargetDraws
+    allowed : RecipeSet
+    recipes : mapping of name to array (D,), optional
+        Shown beside each form's own best recipe and that of all forms together ("pooled").
+
+    Raises
+    ------
+    InputError
+        A given recipe has the name of a form, or "pooled".
+    """
+    given = {name: np.asarray(recipe, dtype=float) for name, recipe in (recipes or {}).items()}
+    for name in given:
+        if name in (*draws.forms, POOLED):
+            raise InputError(f"recipes: must not have the name of a form or {POOLED!r}: {name!r}")
+    parts = {form: draws.of_form(form) for form in draws.forms}
+    best = {form: least_mean(part, allowed).recipe for form, part in parts.items()}
+    shown = {**best, POOLED: least_mean(draws, allowed).recipe, **given}
+    regret = {
+        name: {
+            form: estimate_mean(part, part.loss(recipe) - part.loss(best[form]))
+            for form, part in parts.items()
+        }
+        for name, recipe in shown.items()
+    }
+    return _summed(draws, parts, allowed, shown, regret)
+
+
+def _summed(
+    draws: TargetDraws,
+    parts: Mapping[str, TargetDraws],
+    allowed: RecipeSet,
+    shown: Mapping[str, Array],
+    regret: dict[str, dict[str, Estimate]],
+) -> FormRegret:
+    share = {f: float(draws.weight[draws.form == i].sum()) for i, f in enumerate(draws.forms)}
+    within = {
+        form: estimate_mean(part, part.loss(shown[form]) - draw_optima(part, allowed).loss)
+        for form, part in parts.items()
+    }
+    inner = sum(share[form] * within[form].value for form in parts)
+    across = {r: sum(share[f] * row[f].value for f in parts) for r, row in regret.items()}
+    return FormRegret(
+        forms=draws.forms,
+        weights=share,
+        recipes={r: dict(zip(draws.buckets, w.tolist(), strict=True)) for r, w in shown.items()},
+        regret=regret,
+        expected_loss={
+            r: {f: float(part.mean(part.loss(w))) for f, part in parts.items()}
+            for r, w in shown.items()
+        },
+        within=within,
+        across=across,
+        total={r: value + inner for r, value in across.items()},
+    )
