@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 
 from bayes_infolaw.errors import InputError
 
@@ -14,6 +15,7 @@ ASKED = (
 )
 
 
+@cache  # a refusal is asked for again
 def require_trainer(train: str) -> None:
     """Raise InputError where a worker could not call ``"module:function"``."""
     module, colon, name = train.partition(":")
