@@ -21,6 +21,7 @@ __all__ = ["EquivalentRecipe", "EquivalentSet", "EquivalentSettings", "equivalen
 
 Array = np.ndarray
 
+UNUSED = 1e-12  # shares below it are rounding; a bucket without tokens must get none
 OUTSIDE = 1e-6  # by which a member may break a constraint: rounding of solvers
 
 
@@ -135,6 +136,7 @@ def equivalent_set(
         found.append(recipes)
         gaps.append(gap)
     recipes = np.concatenate(found)
+    recipes = np.where(recipes < UNUSED, 0.0, recipes)
     ends = zip(recipes.min(axis=0).tolist(), recipes.max(axis=0).tolist(), strict=True)
     shown = spread_out(recipes, best, asked.examples)
     return EquivalentSet(
@@ -182,9 +184,13 @@ def _search(
 
 
 def _fraction(belongs: Array) -> Estimate:
-    """Share of independent random recipes, with its binomial standard error."""
-    share = float(belongs.mean())
-    return Estimate(share, float(np.sqrt(share * (1.0 - share) / len(belongs))))
+    """Share of independent random recipes; its error stays positive where none or all belong.
+
+    Agresti and Coull (1998): that of the share with two successes and two failures more.
+    """
+    n = len(belongs) + 4
+    share = (float(belongs.sum()) + 2.0) / n
+    return Estimate(float(belongs.mean()), float(np.sqrt(share * (1.0 - share) / n)))
 
 
 def _described(members: Membership, recipe: Array, best: Array) -> EquivalentRecipe:

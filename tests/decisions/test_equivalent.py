@@ -115,6 +115,15 @@ def test_no_tolerance_leaves_the_best_and_a_boundless_one_leaves_the_set(two_for
     assert everything.fraction.value == 1.0
 
 
+def test_a_bucket_without_tokens_gets_none(six_buckets):
+    draws = replace(six_buckets, capacity=np.array([0.0, 0.3, 0.4, 0.0, 0.2, 0.1]))
+    found = equivalent_set(draws, RecipeSet.free(draws))
+    assert found.ranges["a"] == found.ranges["d"] == (0.0, 0.0)
+    for example in found.examples:
+        assert np.isfinite(list(example.repetition.values())).all()
+    assert found.fraction.se > 0
+
+
 def test_caps_hold(two_forms):
     capped = replace(RecipeSet.free(two_forms), cap=np.array([0.4, 0.5, 1.0]))
     found = equivalent_set(two_forms, capped, settings=EquivalentSettings(epsilon=0.01))
