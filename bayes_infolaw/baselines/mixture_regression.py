@@ -15,7 +15,7 @@ import numpy as np
 from bayes_infolaw.baselines.base import TooFewRunsError, measured_log_loss
 from bayes_infolaw.tables.runs import RunArrays
 
-__all__ = ["MixtureRegression", "fit_mixture_regression"]
+__all__ = ["MixtureRegression", "fit_mixture_regression", "told_apart"]
 
 Array = np.ndarray
 
@@ -160,14 +160,20 @@ def _require_informative(runs: RunArrays) -> None:
 
 
 def _choices(runs: RunArrays, quadratic: bool) -> Iterator[Terms]:
-    log_n, log_k, log_s = _logarithms(runs)
-    flops, tokens, source = (
-        _residual_sd(column, others) > TELLS_APART
-        for column, others in ((log_n, ()), (log_k, (log_n,)), (log_s, (log_n, log_k)))
-    )
-    centre = (float(log_n.mean()), float(log_k.mean()), float(log_s.mean()))
+    flops, tokens, source = told_apart(runs)
+    log_n, log_k, log_s = (float(column.mean()) for column in _logarithms(runs))
     for sizes in (False, True) if flops else (False,):
-        yield Terms(flops, tokens, source, sizes, quadratic, centre)
+        yield Terms(flops, tokens, source, sizes, quadratic, (log_n, log_k, log_s))
+
+
+def told_apart(runs: RunArrays) -> tuple[bool, bool, bool]:
+    """Whether ln N, ln K and ln(S / K) vary, each beyond what those before it explain.
+
+    At one overtraining degree, for instance, ln K is nearly a line in ln N.
+    """
+    log_n, log_k, log_s = _logarithms(runs)
+    tokens, source = _residual_sd(log_k, (log_n,)), _residual_sd(log_s, (log_n, log_k))
+    return np.ptp(log_n) > TELLS_APART, tokens > TELLS_APART, source > TELLS_APART
 
 
 def _logarithms(runs: RunArrays) -> tuple[Array, Array, Array]:

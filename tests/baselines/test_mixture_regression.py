@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from bayes_infolaw.baselines.base import TooFewRunsError, select_runs
-from bayes_infolaw.baselines.mixture_regression import fit_mixture_regression
+from bayes_infolaw.baselines.mixture_regression import fit_mixture_regression, told_apart
 from bayes_infolaw.tables.runs import RunArrays
 
 SHARES = np.array([0.2, 0.3, 0.5])
@@ -100,6 +100,7 @@ def test_tokens_that_follow_from_size_have_no_coefficient():
     assert fit_mixture_regression(runs).terms.tokens
     tied = replace(runs, tokens=20 * runs.params, source_tokens=20 * runs.params)
     assert not fit_mixture_regression(tied).terms.tokens
+    assert told_apart(tied) == (True, False, False)
 
 
 def test_one_size_ranks_recipes_at_any_other():
