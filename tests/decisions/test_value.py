@@ -63,6 +63,17 @@ def test_held_out_regret_is_the_plain_one_with_many_draws_and_above_it_with_few(
     assert min(excess) > 0
 
 
+def test_stated_error_is_the_scatter_over_posteriors(one_form):
+    """Resampled posteriors of 150 draws, each with its own recipe: 60 of them, so 9 % of error."""
+    rng = np.random.default_rng(4)
+    found = []
+    for _ in range(60):
+        again = one_form.take(rng.integers(0, len(one_form), len(one_form)))
+        found.append(perfect_information(again, RecipeSet.free(again), held_out=False).evpi)
+    values, errors = np.array([(e.value, e.se) for e in found]).T
+    assert values.std(ddof=1) == pytest.approx(np.sqrt((errors**2).mean()), rel=0.35)
+
+
 def two_bucket_draws(n, rng, mean, sd):
     """Bucket b's density is lognormal, so the sign of the difference is normal."""
     density = np.column_stack([np.ones(n), np.exp(rng.normal(mean, sd, n))])
