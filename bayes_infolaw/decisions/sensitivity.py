@@ -34,7 +34,8 @@ class ParameterSensitivity:
     """How one parameter moves the draws' own best recipes and the chosen recipe's loss.
 
     Slopes are of a regression on this parameter alone, per standard deviation of it, within forms:
-    what comes with the parameter, correlated ones included.
+    what comes with the parameter, correlated ones included. Its worth is against the best recipe
+    for the forms that have it, so that knowing the form does not count, times their probability.
     """
 
     name: str
@@ -46,7 +47,7 @@ class ParameterSensitivity:
     loss_slope: float  # of the chosen recipe's loss, per sd, loss unit
     lower: Third
     upper: Third
-    worth: float  # expected loss saved by knowing the third that it lies in
+    worth: float  # expected loss saved by knowing the third it lies in, where its forms hold
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -160,8 +161,13 @@ class _Study:
             loss_slope=float(per_sd @ loss),  # x is centred by form: the forms' levels drop out
             lower=known_third[0],
             upper=known_third[-1],
-            worth=sum(m * third.regret for m, third in zip(mass, known_third, strict=True)),
+            worth=float(self.draws.weight[known].sum()) * self.saved(part, mass, known_third),
         )
+
+    def saved(self, part: TargetDraws, mass: list[float], thirds: list[Third]) -> float:
+        """Mean loss of the best single recipe minus that of the best recipe for each third."""
+        least = [third.expected_loss - third.regret for third in thirds]
+        return least_mean(part, self.allowed).value - float(np.dot(mass, least))
 
     def third(self, part: TargetDraws, loss: Array, values: Array, rows: Array) -> Third:
         inside = part.take(rows)

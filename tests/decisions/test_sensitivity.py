@@ -99,6 +99,8 @@ def test_a_parameter_of_one_form_speaks_of_that_form_only(two_forms):
     assert row.forms == ("constant",)
     assert row.share_slope == pytest.approx(same.share_slope, abs=1e-9)
     assert row.lower.recipe == pytest.approx(same.lower.recipe, abs=1e-6)
+    assert row.worth == pytest.approx(0.3 * same.worth, rel=1e-3)  # its form's probability
+    assert row.worth < 0.3 * (row.lower.regret + row.upper.regret)  # which know the form as well
 
 
 def test_forms_do_not_pass_for_a_parameter(two_forms):
