@@ -9,7 +9,7 @@ from bayes_infolaw.cli import options as opt
 from bayes_infolaw.cli.fit import fit_report
 from bayes_infolaw.cli.output import Answer, command, frame_rows, print_frame, print_notes, progress
 from bayes_infolaw.cli.predict import show_predictions
-from bayes_infolaw.cli.recommend import show_recipe
+from bayes_infolaw.cli.show_recipe import show_recipe
 from bayes_infolaw.cli.validate import show_validation
 
 if TYPE_CHECKING:

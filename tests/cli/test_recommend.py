@@ -15,7 +15,10 @@ FIELDS = {
     *("recipe", "expected_loss", "loss_lo", "loss_hi", "prob", "information", "repetition"),
     *("recipe_sd", "recipe_quantiles", "relative_gap", "ordered", "incumbent", "difference"),
     *("fit", "constants", "converged", "loss_unit", "token_unit", "draws", "simulated", "notes"),
-    *("target", "labels", "beyond"),
+    *("target", "labels", "beyond", "fits", "weighting", "constraints", "backing"),
+    *("objective", "objective_value", "objective_se", "reported_on", "expected_improvement"),
+    *("p_better", "expected_regret", "evpi", "equivalent_set", "standard_errors"),
+    *("batch", "across_forms", "sensitivity"),
 }
 INCUMBENT = {"0": 0.5, "1": 0.3, "2": 0.2}
 NOW = ",".join(f"{name}={share}" for name, share in INCUMBENT.items())
@@ -28,8 +31,12 @@ def test_a_fit_recommends_what_python_recommends(run, fit_file, tmp_path):
     assert answer.code == 0, answer.err
     found = answer.json
     assert set(found) == FIELDS
-    ours = bayes_infolaw.load_fit(fit_file).recommend(**TARGET, incumbent=INCUMBENT).to_dict()
-    assert {name: found[name] for name in ours} == json.loads(json.dumps(ours))
+    ours = bayes_infolaw.load_fit(fit_file).recommend(**TARGET, incumbent=INCUMBENT)
+    for name in ("expected_loss", "loss_lo", "loss_hi", "information"):
+        assert found[name] == pytest.approx(getattr(ours, name), rel=1e-9)
+    assert found["recipe"] == pytest.approx(ours.recipe, abs=1e-5)
+    assert found["recipe_quantiles"]["0"] == pytest.approx(ours.recipe_quantiles["0"], abs=1e-5)
+    assert found["difference"]["mean"] == pytest.approx(ours.difference.mean, rel=1e-6)
     assert sum(found["recipe"].values()) == pytest.approx(1)
     assert found["difference"]["lo"] > 0
     assert found["beyond"]["compute"] == pytest.approx(20, rel=0.15)
@@ -41,7 +48,7 @@ def test_the_written_recipe_is_an_incumbent(run, fit_file, tmp_path):
     out = tmp_path / "recipe.json"
     run("recommend", fit_file, *TARGET_FLAGS, "--out", out)
     again = run("recommend", fit_file, *TARGET_FLAGS, "--incumbent", out, "--json").json
-    assert again["incumbent"]["recipe"] == again["recipe"]
+    assert again["incumbent"]["recipe"] == pytest.approx(again["recipe"], abs=1e-9)
     assert again["difference"]["mean"] == pytest.approx(0, abs=1e-12)
 
 
@@ -60,8 +67,9 @@ def test_constants_have_no_intervals(run):
     assert answer.code == 0, answer.err
     found = answer.json
     assert set(found) == FIELDS
-    ours = recommend(published_target(**TARGET)).to_dict()
-    assert {name: found[name] for name in ours} == json.loads(json.dumps(ours))
+    ours = recommend(published_target(**TARGET))
+    assert found["recipe"] == pytest.approx(ours.recipe, abs=1e-6)
+    assert found["expected_loss"] == pytest.approx(ours.expected_loss, rel=1e-12)
     none = ("loss_lo", "loss_hi", "prob", "recipe_sd", "recipe_quantiles", "beyond", "fit")
     assert [found[name] for name in none] == [None] * len(none)
 
@@ -71,7 +79,7 @@ def test_shares_by_name_in_any_order(run):
     named = [*("--shares", "books=0.25"), *("--shares", "web=0.75")]
     found = run(*flags, *named, "--buckets", "books,web").json
     ours = recommend(published_target(**TARGET, shares=[0.25, 0.75], buckets=["books", "web"]))
-    assert found["recipe"] == ours.recipe
+    assert found["recipe"] == pytest.approx(ours.recipe, abs=1e-6)
     undeclared = run(*flags, *named)
     assert undeclared.code == 2
     assert "order" in undeclared.err
@@ -116,7 +124,79 @@ def test_bad_requests_are_one_line_and_write_nothing(run, fit_file, tmp_path, ar
 
 def test_people_see_the_recipe_and_the_incumbent(run, fit_file):
     out = run("recommend", fit_file, *TARGET_FLAGS, "--incumbent", NOW).out
-    assert "Recommended recipe (free)" in out
+    assert "Recommended recipe (free, mean)" in out
     assert "The incumbent is expected at" in out
     assert "90%, equal-tailed" in out
     assert "outside the convex hull" in out
+
+
+def test_improvement_on_the_incumbent_is_a_mean_of_positive_parts(run, fit_file):
+    found = run("recommend", fit_file, *TARGET_FLAGS, "--incumbent", NOW, "--json").json
+    assert found["expected_improvement"] >= found["difference"]["mean"] - 1e-12
+    assert 0.5 < found["p_better"] <= 1
+    assert found["evpi"] == pytest.approx(found["expected_regret"], abs=1e-12)
+    assert found["standard_errors"]["evpi"] < found["evpi"]
+    alone = run("recommend", fit_file, *TARGET_FLAGS, "--json").json
+    assert (alone["expected_improvement"], alone["p_better"]) == (None, None)
+
+
+@pytest.mark.parametrize("objective", ["ei", "quantile", "cvar", "thompson"])
+def test_every_objective_gives_a_recipe_that_the_limits_allow(run, fit_file, objective):
+    flags = ["--objective", objective, "--incumbent", NOW, "--floor", "3=0.05", "--cap", "1=0.4"]
+    found = run("recommend", fit_file, *TARGET_FLAGS, *flags, "--json").json
+    shares = found["recipe"]
+    assert found["objective"] == objective
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["3"] >= 0.05 - 1e-9
+    assert shares["1"] <= 0.4 + 1e-9
+    assert found["relative_gap"] >= -1e-12
+
+
+def test_limits_cost_what_they_cost(run, fit_file):
+    free = run("recommend", fit_file, *TARGET_FLAGS, "--json").json
+    limits = ["--max-repetition", "4", "--max-repetition", "0=3", "--fix", "5=0.1"]
+    held = run("recommend", fit_file, *TARGET_FLAGS, *limits, "--json").json
+    assert held["recipe"]["5"] == pytest.approx(0.1)
+    assert held["repetition"]["0"] <= 3 + 1e-6
+    assert max(held["repetition"].values()) <= 4 + 1e-6
+    assert held["expected_loss"] > free["expected_loss"]
+    assert held["constraints"] == {"max_repetition": ["4", "0=3"], "fix": ["5=0.1"]}
+
+
+def test_a_batch_holds_its_recipes(run, fit_file):
+    flags = ["--incumbent", NOW, "--q", "2", "--json"]
+    batch = run("recommend", fit_file, *TARGET_FLAGS, *flags).json["batch"]
+    assert 1 <= len(batch["recipes"]) <= 2
+    assert batch["by_size"] == sorted(batch["by_size"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["--objective", "best"], 2, "objective: must be one of mean, ei"),
+        (["--objective", "ei"], 2, "incumbent: objective ei needs one"),
+        (["--incumbent", NOW, "--incumbent-loss", "3"], 2, "not both"),
+        (["--floor", "x=0.1"], 2, "--floor: the buckets are"),
+        (["--floor", "0=0.1", "--fix", "0=0.2"], 2, "--fix: '0' has a --floor as well"),
+        (["--kl-max", "0.1"], 2, "--kl-max: needs --incumbent"),
+        (["--price", "0=2"], 2, "--price: needs --budget"),
+        (["--ordered", "--ordered-repetition"], 2, "goes without --ordered"),
+        (["--max-repetition", "2", "--max-repetition", "3"], 2, "one for every bucket"),
+        (["--cap", "0=two"], 2, "must be a number"),
+        (["--held-out", "none.json"], 2, "--held-out: cannot read"),
+    ],
+)
+def test_bad_questions_are_one_line(run, fit_file, arguments, code, word):
+    answer = run("recommend", fit_file, *TARGET_FLAGS, *arguments, "--json")
+    assert answer.code == code
+    assert answer.crash is None
+    assert answer.err.startswith("error: ")
+    assert word in answer.err
+
+
+def test_limits_that_clash_are_named(run, fit_file):
+    flags = ["--floor", "0=0.7", "--floor", "1=0.6"]
+    answer = run("recommend", fit_file, *TARGET_FLAGS, *flags, "--json")
+    assert answer.code != 0
+    assert answer.crash is None
+    assert "floor" in answer.err

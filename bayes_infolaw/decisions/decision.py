@@ -1,0 +1,272 @@
+"""Draws, a recipe set and a question -> the recipe to train on, and all that is said of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from bayes_infolaw.decisions.batch import Batch, best_batch
+from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_cvar, least_mean
+from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.equivalent import EquivalentSet, EquivalentSettings, equivalent_set
+from bayes_infolaw.decisions.forms import FormRegret, regret_across_forms
+from bayes_infolaw.decisions.improvement import best_improvement, incumbent_losses
+from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
+from bayes_infolaw.decisions.recipe_set import RecipeSet
+from bayes_infolaw.decisions.risk import least_quantile, loss_cvar
+from bayes_infolaw.decisions.sensitivity import Sensitivity, sensitivity
+from bayes_infolaw.decisions.value import thompson
+from bayes_infolaw.decisions.weighted import equal_tailed, weighted_quantile
+from bayes_infolaw.errors import InputError
+from bayes_infolaw.threads import one_blas_thread
+
+__all__ = ["OBJECTIVES", "Decision", "Forecast", "Gap", "Question", "decide", "forecast"]
+
+Array = np.ndarray
+
+OBJECTIVES = ("mean", "ei", "quantile", "cvar", "thompson")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to choose by, against what, and what to say.
+
+    Raises
+    ------
+    InputError
+        An unknown objective, a probability outside (0, 1), ``q`` below one, both kinds of incumbent
+        or none where the objective needs one.
+    """
+
+    objective: str = "mean"
+    level: float = 0.9  # of the quantile; CVaR is the mean of the worst 1 - level
+    incumbent: Array | None = None  # (D,) today's recipe, at the same target
+    incumbent_loss: float | None = None  # in its place: a fixed loss
+    q: int = 1  # recipes to train side by side
+    prob: float = 0.9  # of equal-tailed intervals and of equivalence
+    epsilon: float = 0.001  # of the loss: recipes that lose no more are equivalent
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            allowed = ", ".join(OBJECTIVES)
+            raise InputError(f"objective: must be one of {allowed}, got {self.objective!r}")
+        for name in ("level", "prob"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"{name}: must lie between 0 and 1, got {getattr(self, name)!r}")
+        if self.q < 1:
+            raise InputError(f"q: must be at least 1, got {self.q!r}")
+        if self.incumbent is not None and self.incumbent_loss is not None:
+            raise InputError("incumbent: give a recipe or a fixed loss, not both")
+        if self.current is None and (self.objective == "ei" or self.q > 1):
+            what = "objective ei" if self.objective == "ei" else f"a batch of {self.q}"
+            raise InputError(f"incumbent: {what} needs one (a recipe, or a fixed loss), got none")
+
+    @property
+    def current(self) -> Array | float | None:
+        """The incumbent: a recipe, a loss, or None."""
+        return self.incumbent if self.incumbent is not None else self.incumbent_loss
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the draws say of one recipe at the target; interval ends are None for a single draw."""
+
+    recipe: dict[str, float]
+    expected_loss: float  # noise-free, loss unit
+    loss_lo: float | None
+    loss_hi: float | None
+    prob: float | None
+    repetition: dict[str, float]  # mean epochs T_d, 0 where unused
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Loss of the incumbent minus that of the recipe, under common draws."""
+
+    mean: float
+    lo: float | None
+    hi: float | None
+
+
+@dataclass(frozen=True)
+class Decision(Forecast):
+    """A recipe, chosen by the question's objective."""
+
+    objective: str
+    objective_value: float  # loss unit; for ei the improvement
+    objective_se: float | None
+    reported_on: str  # the draws that the objective's value is over
+    relative_gap: float  # the expected loss is within this of the least possible over the set
+    recipe_sd: dict[str, float] | None  # of the draws' own best recipes
+    recipe_quantiles: dict[str, dict[str, float]] | None
+    incumbent: Forecast | None
+    difference: Gap | None
+    expected_improvement: Estimate | None  # over all draws, on the incumbent
+    p_better: Estimate | None  # than the incumbent, ties counted half
+    expected_regret: Estimate  # E[L(recipe) - min L]
+    evpi: Estimate  # the same of the recipe of least expected loss: what any study can still gain
+    equivalent_set: EquivalentSet
+    batch: Batch | None
+    across_forms: FormRegret | None  # None for one form
+    sensitivity: Sensitivity | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; estimates as their value, errors under ``standard_errors``."""
+        whole = {k: v for k, v in vars(self).items() if not hasattr(v, "to_dict")}
+        plain = {k: asdict(v) if isinstance(v, Forecast | Gap) else v for k, v in whole.items()}
+        names = ("expected_improvement", "p_better", "expected_regret", "evpi")
+        found: dict[str, Estimate | None] = {name: getattr(self, name) for name in names}
+        numbers = {name: None if e is None else e.value for name, e in found.items()}
+        errors = {name: None if e is None else e.se for name, e in found.items()}
+        parts = ("equivalent_set", "batch", "across_forms", "sensitivity")
+        told = {p: None if getattr(self, p) is None else getattr(self, p).to_dict() for p in parts}
+        return plain | numbers | told | {"standard_errors": errors}
+
+
+@dataclass(frozen=True)
+class _Choice:
+    recipe: Array
+    value: Estimate
+    reported_on: str = "all draws"
+
+
+@one_blas_thread
+def decide(
+    draws: TargetDraws,
+    allowed: RecipeSet,
+    question: Question | None = None,
+    parameters: Mapping[str, Array] | None = None,
+) -> Decision:
+    """Choose a recipe of the set and say what to expect of it.
+
+    Parameters
+    ----------
+    draws : TargetDraws
+    allowed : RecipeSet
+    question : Question, optional
+        By default the recipe of least expected loss, against nothing.
+    parameters : mapping of name to array (J,), optional
+        Beside the draws (`forms.FormDraws.parameters`): then the choice's sensitivity to each.
+
+    Raises
+    ------
+    InputError
+        An incumbent that does not fit the draws.
+    InfeasibleError
+        No recipe is allowed.
+    """
+    asked = question or Question()
+    allowed.require_feasible()
+    optima = draw_optima(draws, allowed)
+    best = least_mean(draws, allowed).recipe
+    chosen = _choose(draws, allowed, asked, optima, best)
+    loss = draws.loss(chosen.recipe)
+    settings = EquivalentSettings(epsilon=asked.epsilon, prob=asked.prob, seed=asked.seed)
+    several = len(draws.forms) > 1
+    return Decision(
+        **vars(forecast(draws, chosen.recipe, asked.prob)),
+        objective=asked.objective,
+        objective_value=chosen.value.value,
+        objective_se=chosen.value.se,
+        reported_on=chosen.reported_on,
+        relative_gap=float(draws.mean(loss - draws.loss(best)) / draws.mean(loss)),
+        **_spread(draws, optima, asked.prob),
+        **_against(draws, asked, chosen.recipe),
+        expected_regret=estimate_mean(draws, loss - optima.loss),
+        evpi=estimate_mean(draws, draws.loss(best) - optima.loss),
+        equivalent_set=equivalent_set(draws, allowed, best=best, settings=settings),
+        batch=_batch(draws, allowed, asked),
+        across_forms=_across(draws, allowed, chosen.recipe) if several else None,
+        sensitivity=None
+        if parameters is None
+        else sensitivity(draws, allowed, parameters, recipe=chosen.recipe, optima=optima),
+    )
+
+
+def _choose(
+    draws: TargetDraws, allowed: RecipeSet, asked: Question, optima: DrawOptima, best: Array
+) -> _Choice:
+    if asked.objective == "ei":
+        assert asked.current is not None  # Question refuses it
+        found = best_improvement(draws, allowed, asked.current)
+        recipe = np.array([found.recipe[name] for name in draws.buckets])
+        return _Choice(
+            recipe, found.expected_improvement, "the half of the draws that did not choose"
+        )
+    if asked.objective == "quantile":
+        least = least_quantile(draws, allowed, asked.level, optima=optima, seed=asked.seed)
+        return _Choice(least.recipe, least.quantile)
+    if asked.objective == "cvar":
+        recipe = least_cvar(draws, allowed, 1.0 - asked.level).recipe
+        return _Choice(recipe, loss_cvar(draws, recipe, 1.0 - asked.level))
+    if asked.objective == "thompson":
+        recipe = thompson(draws, allowed, 1, seed=asked.seed, optima=optima).recipes[0]
+        return _Choice(recipe, estimate_mean(draws, draws.loss(recipe)))
+    return _Choice(best, estimate_mean(draws, draws.loss(best)))
+
+
+def forecast(draws: TargetDraws, recipe: Array, prob: float = 0.9) -> Forecast:
+    """Expected loss, its equal-tailed interval and the repetition of a recipe (D,)."""
+    loss = draws.loss(recipe)
+    low, high = equal_tailed(loss, draws.weight, prob) if len(draws) > 1 else (None, None)
+    return Forecast(
+        recipe=_by_name(draws, recipe),
+        expected_loss=float(draws.mean(loss)),
+        loss_lo=low,
+        loss_hi=high,
+        prob=None if low is None else prob,
+        repetition=_by_name(draws, draws.repetition(recipe)),
+    )
+
+
+def _spread(draws: TargetDraws, optima: DrawOptima, prob: float) -> dict[str, Any]:
+    """Sd and quantiles of the draws' own best recipes; None for one draw."""
+    if len(draws) == 1:
+        return {"recipe_sd": None, "recipe_quantiles": None}
+    levels = [0.5 * (1.0 - prob), 0.5, 0.5 * (1.0 + prob)]
+    mean = draws.weight @ optima.recipes
+    sd = np.sqrt(draws.weight @ (optima.recipes - mean) ** 2)
+    quantiles = {
+        name: dict(
+            zip(
+                ("lo", "median", "hi"),
+                weighted_quantile(shares, draws.weight, levels).tolist(),
+                strict=True,
+            )
+        )
+        for name, shares in zip(draws.buckets, optima.recipes.T, strict=True)
+    }
+    return {"recipe_sd": _by_name(draws, sd), "recipe_quantiles": quantiles}
+
+
+def _against(draws: TargetDraws, asked: Question, recipe: Array) -> dict[str, Any]:
+    """The incumbent beside the recipe, under common draws."""
+    names = ("incumbent", "difference", "expected_improvement", "p_better")
+    if asked.current is None:
+        return dict.fromkeys(names)
+    gap = incumbent_losses(draws, asked.current) - draws.loss(recipe)
+    ends = equal_tailed(gap, draws.weight, asked.prob) if len(draws) > 1 else (None, None)
+    known = asked.incumbent
+    parts = (
+        None if known is None else forecast(draws, known, asked.prob),
+        Gap(float(draws.mean(gap)), *ends),
+        estimate_mean(draws, np.maximum(gap, 0.0)),
+        estimate_mean(draws, 0.5 * (np.sign(gap) + 1.0)),
+    )
+    return dict(zip(names, parts, strict=True))
+
+
+def _batch(draws: TargetDraws, allowed: RecipeSet, asked: Question) -> Batch | None:
+    if asked.q == 1 or asked.current is None:
+        return None
+    return best_batch(draws, allowed, asked.current, asked.q)
+
+
+def _across(draws: TargetDraws, allowed: RecipeSet, recipe: Array) -> FormRegret:
+    return regret_across_forms(draws, allowed, {"recommended": recipe})
+
+
+def _by_name(draws: TargetDraws, values: Array) -> dict[str, float]:
+    return dict(zip(draws.buckets, np.asarray(values, float).tolist(), strict=True))

@@ -1,0 +1,93 @@
+"""A decision's numbers, recomputed from the draws; what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bayes_infolaw.decisions.decision import Question, decide
+from bayes_infolaw.decisions.draws import pool
+from bayes_infolaw.decisions.recipe_set import RecipeSet
+from bayes_infolaw.errors import InputError
+
+from .test_draws import make_law
+
+NOW = np.array([0.4, 0.3, 0.2, 0.1])
+
+
+@pytest.fixture(scope="module")
+def draws():
+    return pool({"a": make_law(120, 1), "b": make_law(80, 2, irreducible=0.7)}, {"a": 3, "b": 1})
+
+
+@pytest.fixture(scope="module")
+def decision(draws):
+    return decide(draws, RecipeSet.free(draws), Question(incumbent=NOW))
+
+
+def test_the_numbers_are_expectations_over_common_draws(draws, decision):
+    recipe = np.array(list(decision.recipe.values()))
+    gap = draws.loss(NOW) - draws.loss(recipe)
+    assert decision.difference.mean == pytest.approx(draws.weight @ gap)
+    positive = draws.weight @ np.maximum(gap, 0)
+    assert decision.expected_improvement.value == pytest.approx(positive)
+    assert decision.p_better.value == pytest.approx(draws.weight @ (gap > 0))
+    assert decision.expected_loss == pytest.approx(draws.weight @ draws.loss(recipe))
+
+
+def test_no_random_recipe_has_a_lower_mean_and_none_of_the_draws_is_beaten(draws, decision):
+    steps = np.arange(0, 1.001, 0.02)  # optima lie on the faces: a grid has them, chance has not
+    grid = np.array(
+        [(a, b, c) for a in steps for b in steps for c in steps if a + b + c < 1 + 1e-9]
+    )
+    recipes = np.column_stack([grid, np.maximum(1 - grid.sum(axis=1), 0)])
+    losses = draws.loss(recipes)
+    assert decision.expected_loss <= (losses @ draws.weight).min() + 1e-9
+    found = draws.loss(np.array(list(decision.recipe.values())))
+    regret = draws.weight @ (found - losses.min(axis=0))
+    assert decision.evpi.value >= regret - 1e-9
+    assert decision.evpi.value == pytest.approx(regret, rel=0.25)
+
+
+def test_regret_over_forms_adds_up_to_the_expected_regret(decision):
+    total = decision.across_forms.total["recommended"]
+    assert total == pytest.approx(decision.expected_regret.value, rel=1e-6)
+
+
+def test_the_answer_is_json(decision):
+    told = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
+    for name in ("expected_improvement", "p_better", "expected_regret", "evpi"):
+        assert isinstance(told[name], float)
+        assert told["standard_errors"][name] >= 0
+    assert set(told["equivalent_set"]["ranges"]) == set("abcd")
+
+
+def test_improvement_is_told_by_draws_that_did_not_choose(draws):
+    asked = Question(objective="ei", incumbent=NOW)
+    decision = decide(draws, RecipeSet.free(draws), asked)
+    assert "half" in decision.reported_on
+    assert decision.objective_value == pytest.approx(decision.expected_improvement.value, rel=0.3)
+
+
+def test_a_single_draw_has_no_spread():
+    draws = pool({"a": make_law(1, 1)})
+    decision = decide(draws, RecipeSet.free(draws), Question(incumbent_loss=4.0))
+    assert (decision.loss_lo, decision.recipe_sd, decision.incumbent) == (None, None, None)
+    assert decision.evpi.value == pytest.approx(0, abs=1e-9)
+    assert decision.difference.mean == pytest.approx(4.0 - decision.expected_loss)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"objective": "best"}, "objective: must be one of mean, ei"),
+        ({"level": 1.0}, "level: must lie between 0 and 1, got 1.0"),
+        ({"q": 0}, "q: must be at least 1, got 0"),
+        ({"objective": "ei"}, "incumbent: objective ei needs one"),
+        ({"q": 2}, "incumbent: a batch of 2 needs one"),
+        ({"incumbent": NOW, "incumbent_loss": 3.0}, "not both"),
+    ],
+)
+def test_bad_questions_are_named(question, message):
+    with pytest.raises(InputError, match=message):
+        Question(**question)
