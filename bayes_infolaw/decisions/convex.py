@@ -59,8 +59,8 @@ def least_mean(draws: TargetDraws, allowed: RecipeSet) -> Optimum:
         The relative gap is not below 1e-8.
     """
 
-    def solve(lifted: Lifted) -> Solved:
-        return *mean_optimum(draws, lifted), draws.weight
+    def solve(piece: RecipeSet) -> Solved:
+        return *mean_optimum(draws, piece), draws.weight
 
     def value(recipe: Array) -> float:
         return float(draws.mean(draws.loss(recipe)))
@@ -88,29 +88,29 @@ def least_cvar(draws: TargetDraws, allowed: RecipeSet, tail: float) -> Optimum:
     def value(recipe: Array) -> float:
         return cvar(draws.loss(recipe), draws.weight, tail)
 
-    return _least(draws, allowed, lambda lifted: tail_optimum(draws, lifted, tail), value)
+    return _least(draws, allowed, lambda piece: tail_optimum(draws, piece, tail), value)
 
 
 def _least(
     draws: TargetDraws,
     allowed: RecipeSet,
-    solve: Callable[[Lifted], Solved],
+    solve: Callable[[RecipeSet], Solved],
     value: Callable[[Array], float],
 ) -> Optimum:
     if allowed.convex:
-        recipe, gap, _ = solve(allowed.lifted)
+        recipe, gap, _ = solve(allowed)
         return _certified(allowed, recipe, value(recipe), gap)
     pieces = list(allowed.pieces())
     if not pieces:
         allowed.require_feasible()
-    root = solve(relaxed(allowed).lifted)
+    root = solve(relaxed(allowed))
     bounds = np.array([_piece_bound(draws, piece.lifted, root) for piece in pieces])
     best, least, lower = root[0], np.inf, np.inf
     for i in np.argsort(bounds):
         if bounds[i] >= least:
             lower = min(lower, bounds[i])
             break
-        recipe, gap, _ = solve(pieces[i].lifted)
+        recipe, gap, _ = solve(pieces[i])
         found = value(recipe)
         lower = min(lower, found - gap)
         if found < least:

@@ -148,7 +148,8 @@ class _Residual:
         self.total = below.sum(axis=0) + above.sum(axis=0)
         soft = np.isfinite(program.most())
         self.n_products = len(below) + int(soft.sum())
-        infeasible = np.abs(self.rows * np.minimum(point.multiplier, 1.0)).sum(axis=0)
+        # A soft row is off by what its multiplier makes of it, a hard one by itself.
+        infeasible = np.abs(self.rows * np.where(soft, point.multiplier, 1.0)).max(axis=0)
         infeasible += np.abs(self.level).max(axis=0)
         self.error = self.total + np.abs(self.dual).max(axis=0) + infeasible
 

@@ -7,16 +7,22 @@ from bayes_infolaw.decisions.dual_bound import Multipliers, lower_bound, multipl
 from bayes_infolaw.decisions.interior_point import solve_program
 from bayes_infolaw.decisions.lifted import Lifted
 from bayes_infolaw.decisions.objectives import LossMean, Reducible
+from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.set_program import SetProgram
 from bayes_infolaw.decisions.snap import feasible_points, snapped_points
 
-__all__ = ["mean_gap", "mean_optimum", "slope_scale"]
+__all__ = ["better_of", "mean_gap", "mean_optimum", "slope_scale"]
 
 Array = np.ndarray
+SNAP_GAP = 1e-9
+"""Active bounds are made exact when the gap stays below this part of the loss's largest slope."""
+KEPT = 1e-10
+"""Largest violation of a constraint that this may cause."""
 
 
-def mean_optimum(draws: TargetDraws, lifted: Lifted) -> tuple[Array, float]:
+def mean_optimum(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, float]:
     """Recipe (D,) of least mean loss, and how much lower (loss unit) the set's least may be."""
+    lifted = allowed.lifted
     if len(lifted.lower) == 0:
         return lifted.fixed.copy(), 0.0
     reducible = Reducible(draws, lifted)
@@ -25,13 +31,19 @@ def mean_optimum(draws: TargetDraws, lifted: Lifted) -> tuple[Array, float]:
     point = solve_program(SetProgram(lifted, objective), lifted.centre[:, None])
     prices = multipliers_of(point, lifted)
     found = [
-        (x, scale * mean_gap(objective, lifted, x, prices))
+        (lifted.recipes(x)[:, 0], scale * mean_gap(objective, lifted, x, prices))
         for x in (snapped_points(lifted, point), feasible_points(lifted, point))
     ]
-    (snapped, gap), (plain, plain_gap) = found
-    keep = gap <= max(10.0 * plain_gap, 1e-9 * scale)
-    x, gap = (snapped, gap) if keep else (plain, plain_gap)
-    return lifted.recipes(x)[:, 0], gap
+    return better_of(allowed, found, scale)
+
+
+def better_of(
+    allowed: RecipeSet, found: list[tuple[Array, float]], scale: float
+) -> tuple[Array, float]:
+    """The snapped recipe (first) with its gap, unless it left the set or is far worse."""
+    (snapped, gap), plain = found
+    near = gap <= max(10.0 * plain[1], SNAP_GAP * scale)
+    return found[0] if near and allowed.contains(snapped, KEPT)[0] else plain
 
 
 def slope_scale(reducible: Reducible, lifted: Lifted, weight: Array) -> float:

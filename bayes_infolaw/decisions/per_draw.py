@@ -24,6 +24,8 @@ CHUNK_CELLS = 12_288
 RETRY_GAP = 1e-9
 STARTS = (0.0, 0.5, 0.9)
 """Draws above `RETRY_GAP` are solved again from this far towards the draw's first answer."""
+KEPT = 1e-10
+"""Largest violation of a constraint by an answer."""
 INSIDE = 1e-12
 """A free optimum that violates no constraint by more is the set's own."""
 
@@ -46,7 +48,7 @@ def convex_draw_optima(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, A
     if len(lifted.lower) == 0:
         recipes[left], gap[left] = lifted.fixed, 0.0
         return recipes, gap
-    recipes[left], gap[left] = _in_chunks(draws.take(left), lifted)
+    recipes[left], gap[left] = _in_chunks(draws.take(left), allowed)
     return recipes, gap
 
 
@@ -93,17 +95,18 @@ def _free_optima(draws: TargetDraws) -> tuple[Array, Array, RecipeProgram, Array
     return program.full_recipes(shares), relative_gap(program, shares, price), program, usable
 
 
-def _in_chunks(draws: TargetDraws, lifted: Lifted) -> tuple[Array, Array]:
-    size = max(CHUNK_CELLS // len(lifted.lower), 1)
+def _in_chunks(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:
+    size = max(CHUNK_CELLS // len(allowed.lifted.lower), 1)
     columns = np.arange(len(draws))
     parts = [
-        _chunk(draws.take(columns[i : i + size]), lifted) for i in range(0, len(columns), size)
+        _chunk(draws.take(columns[i : i + size]), allowed) for i in range(0, len(columns), size)
     ]
     recipes, gap = zip(*parts, strict=True)
     return np.concatenate(recipes), np.concatenate(gap)
 
 
-def _chunk(draws: TargetDraws, lifted: Lifted) -> tuple[Array, Array]:
+def _chunk(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:
+    lifted = allowed.lifted
     recipes, gap = np.full((len(draws), len(lifted.fixed)), np.nan), np.full(len(draws), np.inf)
     for weight in STARTS:
         again = np.flatnonzero(~(gap < RETRY_GAP))
@@ -113,22 +116,25 @@ def _chunk(draws: TargetDraws, lifted: Lifted) -> tuple[Array, Array]:
             if weight > 0:
                 near = lifted.split(np.nan_to_num(recipes[again]), draws.capacity)
                 start = (1.0 - weight) * start + weight * near
-            tried = _solve(some, lifted, start)
+            tried = _solve(some, allowed, start)
             better = ~(gap[again] <= tried[1])
             recipes[again[better]], gap[again[better]] = tried[0][better], tried[1][better]
     return recipes, gap
 
 
-def _solve(draws: TargetDraws, lifted: Lifted, start: Array) -> tuple[Array, Array]:
-    """Recipes and gaps from one start: the snapped ones unless the plain ones are far better."""
+def _solve(draws: TargetDraws, allowed: RecipeSet, start: Array) -> tuple[Array, Array]:
+    """Recipes and gaps from one start: the snapped ones unless they left the set or are worse."""
+    lifted = allowed.lifted
     objective = DrawGains(draws, lifted)
     point = solve_program(SetProgram(lifted, objective), start)
     prices = multipliers_of(point, lifted)
     best, gap = np.empty((len(draws), len(lifted.fixed))), np.full(len(draws), np.inf)
     for x in (snapped_points(lifted, point), feasible_points(lifted, point)):
+        recipes = lifted.recipes(x).T
         own = _relative_gap(draws, lifted, objective, x, prices)
+        own = np.where(allowed.contains(recipes, KEPT), own, np.inf)
         better = ~(gap < RETRY_GAP) & (own < gap)
-        best[better], gap[better] = lifted.recipes(x).T[better], own[better]
+        best[better], gap[better] = recipes[better], own[better]
     return best, gap
 
 

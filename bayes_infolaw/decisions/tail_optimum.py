@@ -14,8 +14,9 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.dual_bound import Multipliers, multipliers_of
 from bayes_infolaw.decisions.interior_point import Iterate, solve_program
 from bayes_infolaw.decisions.lifted import Lifted
-from bayes_infolaw.decisions.mean_optimum import mean_gap, slope_scale
+from bayes_infolaw.decisions.mean_optimum import better_of, mean_gap, slope_scale
 from bayes_infolaw.decisions.objectives import LossMean, LossTail, Reducible
+from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.set_program import SetProgram
 from bayes_infolaw.decisions.snap import feasible_points, snapped_points
 
@@ -32,8 +33,9 @@ def cvar(loss: Array, weight: Array, tail: float) -> float:
     return float(share @ loss[order] / share.sum())
 
 
-def tail_optimum(draws: TargetDraws, lifted: Lifted, tail: float) -> tuple[Array, float, Array]:
+def tail_optimum(draws: TargetDraws, allowed: RecipeSet, tail: float) -> tuple[Array, float, Array]:
     """Recipe (D,) of least CVaR, how much lower the least may be, and the draws' weights (J,)."""
+    lifted = allowed.lifted
     reducible = Reducible(draws, lifted)
     most = draws.weight / tail
     if len(lifted.lower) == 0:
@@ -54,8 +56,7 @@ def tail_optimum(draws: TargetDraws, lifted: Lifted, tail: float) -> tuple[Array
         _certified(draws, lifted, x, mean, (weights, tail, scale, prices))
         for x in (snapped_points(lifted, own), feasible_points(lifted, own))
     ]
-    recipe, gap = found[0] if found[0][1] <= max(10 * found[1][1], 1e-9 * scale) else found[1]
-    return recipe, gap, weights
+    return *better_of(allowed, found, scale), weights
 
 
 def _certified(
