@@ -4,6 +4,7 @@ With the recipes fixed, re-solving the decision after an outcome is a matrix pro
 exact over the set; `evpi_kept` says how much of what a free choice could gain the set can gain.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -142,9 +143,16 @@ def _clusters(optima: Array, draws: TargetDraws, count: int, seed: int) -> Array
         own /= own.sum(axis=1, keepdims=True)
         if len(own) > each:
             start = own[rng.choice(len(own), each, replace=False)]
-            own = kmeans2(own, start, iter=10, minit="matrix", missing="warn")[0]
+            own = _centres(own, start)
         parts.append(own)
     return np.concatenate(parts)
+
+
+def _centres(points: Array, start: Array) -> Array:
+    """Centres after ten rounds of k-means; a cluster that empties stays where it was."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
+        return kmeans2(points, start, iter=10, minit="matrix", missing="warn")[0]
 
 
 def _own_loss(draws: TargetDraws, optima: Array) -> Array:

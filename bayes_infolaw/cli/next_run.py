@@ -1,0 +1,250 @@
+"""``bayes-infolaw next``: fits, a target and candidate runs -> the next run to pay for, or stop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_infolaw.cli import options as opt
+from bayes_infolaw.cli.output import Answer, command, print_frame, print_notes, progress, to_json
+from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits, weigh
+from bayes_infolaw.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from bayes_infolaw.posterior.fit import Fit
+    from bayes_infolaw.tables import RunTable
+
+__all__ = ["next_run"]
+
+SHOWN = ("run", "flop", "regret_reduction", "information_gain", "benefit_per_cost", "ess", "refit")
+LISTED = 15  # candidates printed for people; --json has all
+
+
+@command
+def next_run(
+    fits: FitFiles,
+    params_nonembedding: Annotated[
+        float, typer.Option(help="Parameters of the target model, embeddings apart (7e9).")
+    ],
+    tokens: Annotated[float, typer.Option(help="Tokens K of the target (425e9).")],
+    source_tokens: Annotated[float, typer.Option(help="Tokens S of the target's source corpus.")],
+    candidates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLAN",
+            help="Candidate runs: the run table's columns without loss; runs with the same value "
+            "in a column `set` are bought together.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FLOP",
+            help="Most that a candidate may cost; without --candidates, runs within it are "
+            "proposed from the fit's own sizes and recipes.",
+        ),
+    ] = None,
+    shares: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE",
+            help="Source share of a bucket, once each; default: the fitted runs'.",
+        ),
+    ] = None,
+    flops_per_token: Annotated[
+        float | None, typer.Option(help="M of the target, training FLOP per token with attention.")
+    ] = None,
+    overtraining: Annotated[
+        float | None, typer.Option(help="The target's degree m itself, in the place of M.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="The target's corpus or group, once a column; one left out is a new one.",
+        ),
+    ] = None,
+    ordered: Annotated[
+        bool, typer.Option("--ordered/--free", help="Keep the paper's ordering at the target.")
+    ] = False,
+    q: Annotated[int, typer.Option("--q", help="Runs (or sets) of the batch.")] = 1,
+    rank_by: Annotated[
+        str, typer.Option(help="value (regret reduction per FLOP) or information (nats per FLOP).")
+    ] = "value",
+    value_per_nat: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FLOP",
+            help="What a nat (unit of loss) at the target is worth; default: the target FLOP that "
+            "would buy it, by the law's slope there.",
+        ),
+    ] = None,
+    refit: Annotated[
+        int,
+        typer.Option(
+            metavar="RUNS",
+            help="Value the best RUNS candidates whose ESS is too low again, by fits to simulated "
+            "outcomes (up to a minute each).",
+        ),
+    ] = 0,
+    outcomes: Annotated[
+        int, typer.Option(help="Simulated outcomes of each candidate, a power of two.")
+    ] = 128,
+    weight: Weights = None,
+    seed: opt.Seed = 0,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
+    ] = None,
+    data_dir: opt.DataDir = None,
+    allow_unconverged: opt.AllowUnconverged = False,
+    as_json: opt.AsJson = False,
+) -> Answer:
+    """Say which run to pay for next, or to stop.
+
+    regret_reduction is how much lower the target's expected loss is, on average over the run's
+    simulated outcomes, once the recipe is chosen knowing the outcome; information_gain is in nats
+    about what decides. stop is true where the best candidate's reduction is worth less than it
+    costs.
+    """
+    from bayes_infolaw.decisions.next_run.search import SearchSettings
+
+    opt.require_folder(out)
+    _require_request(candidates, budget, flops_per_token, overtraining)
+    if refit < 0:
+        raise InputError(f"--refit: must be a whole number >= 0, got {refit}")
+    settings = SearchSettings(
+        ordered=ordered,
+        outcomes=outcomes,
+        q=q,
+        rank_by=rank_by,
+        value_per_nat=value_per_nat,
+        seed=seed,
+    )
+    opened = open_fits(fits, allow_unconverged)
+    weights = weigh(opened, weight)
+    target: dict[str, Any] = {
+        "params_nonembedding": params_nonembedding,
+        "tokens": tokens,
+        "source_tokens": source_tokens,
+        "shares": _shares(shares),
+        "flops_per_token": flops_per_token,
+        "overtraining": overtraining,
+        "labels": _labels(label, opened),
+    }
+    plan = _plan(opened, weights.weights, candidates, budget, target, ordered, data_dir)
+    found = _search(opened, plan, target, weights.weights, settings, refit)
+    about = about_fits(fits, opened, weights)
+    notes = [*about["notes"], *_notes(found), *plan.notes]
+    payload = {**found, **about, "target": target, "notes": notes}
+    if out:
+        from bayes_infolaw.tables.files import write_text
+
+        write_text(to_json(payload) + "\n", Path(out))
+    return Answer(payload, lambda console: _show(console, payload))
+
+
+def _require_request(
+    candidates: str | None,
+    budget: float | None,
+    flops_per_token: float | None,
+    overtraining: float | None,
+) -> None:
+    if candidates is None and budget is None:
+        raise InputError("next: give --candidates, or --budget to have some proposed")
+    if flops_per_token is not None and overtraining is not None:
+        raise InputError("next: give --flops-per-token or --overtraining, not both")
+
+
+def _shares(pairs: list[str] | None) -> dict[str, float] | None:
+    if not pairs:
+        return None
+    named = opt.named_values(pairs, "--shares")
+    return {name: opt.number(text, f"--shares {name}") for name, text in named.items()}
+
+
+def _labels(pairs: list[str] | None, fits: "Mapping[str, Fit]") -> dict[str, str]:
+    labels = opt.named_values(pairs or (), "--label")
+    tables = [fit.table for fit in fits.values()]
+    known = {name for t in tables for name in (*t.groups, *([t.corpus] if t.corpus else []))}
+    for column in labels:
+        if column not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InputError(f"--label: must name a group of a fit ({listed}), got {column!r}")
+    return labels
+
+
+def _plan(
+    fits: "Mapping[str, Fit]",
+    weights: "Mapping[str, float]",
+    candidates: str | None,
+    budget: float | None,
+    target: dict[str, Any],
+    ordered: bool,
+    data_dir: str | None,
+) -> "RunTable":
+    """Candidates as given, those over the budget left out, or proposed within it."""
+    from bayes_infolaw.decisions.next_run.propose import propose_runs, within_budget
+    from bayes_infolaw.posterior.plan import plan_for
+    from bayes_infolaw.recipes.expected import expected_loss_recipe
+
+    leading = fits[max(weights, key=lambda name: weights[name])]
+    if candidates is not None:
+        plan = plan_for(leading, opt.read_planned(leading, candidates, data_dir))
+        return plan if budget is None else within_budget(plan, budget)
+    assert budget is not None
+    recipe = expected_loss_recipe(leading.target(**target), ordered=ordered).recipe
+    return propose_runs(
+        leading, budget, recipe=recipe, shares=target["shares"], labels=target["labels"]
+    )
+
+
+def _search(
+    fits: "Mapping[str, Fit]",
+    plan: "RunTable",
+    target: dict[str, Any],
+    weights: "Mapping[str, float]",
+    settings: Any,
+    refit: int,
+) -> dict[str, Any]:
+    from bayes_infolaw.decisions.next_run.refit import with_refits
+    from bayes_infolaw.decisions.next_run.search import next_run as search
+
+    with progress("candidates") as say:
+        found = search(fits, plan, target, weights, settings, say)
+    if refit:
+        found = with_refits(fits, plan, (target, weights, settings), found, refit)
+    return found.to_dict()
+
+
+def _notes(found: dict[str, Any]) -> list[str]:
+    low = sum(row["refit"] and not row["refit_outcomes"] for row in found["candidates"])
+    if not low:
+        return []
+    return [
+        f"{low} of {len(found['candidates'])} candidates leave too few effective draws to "
+        "reweight: their values are rough (--refit fits simulated outcomes)."
+    ]
+
+
+def _show(console: "Console", payload: dict[str, Any]) -> None:
+    import pandas as pd
+
+    head = "Stop" if payload["stop"] else f"Next: {payload['batch'][0]['run']}"
+    console.print(f"{head}: {payload['reason']}.", soft_wrap=True)
+    console.print(
+        "Perfect information would lower the expected loss by {evpi:.3g} {loss_unit}.".format(
+            **payload
+        ),
+        soft_wrap=True,
+    )
+    for name, title in (("batch", "Batch (each adds to those before)"), ("candidates", "")):
+        rows = payload[name][:LISTED]
+        if name == "batch" and len(rows) < 2:
+            continue
+        title = title or f"Candidates by worth per FLOP ({len(payload[name])} in all)"
+        print_frame(console, pd.DataFrame(rows)[list(SHOWN)], title, {"ess": ".0f"})
+    print_notes(console, payload["notes"])

@@ -1,0 +1,139 @@
+"""next: its fields, the Python numbers behind them, and what it refuses."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_infolaw
+from bayes_infolaw.decisions.next_run.propose import propose_runs
+from bayes_infolaw.decisions.next_run.search import next_run
+
+from .conftest import TARGET, TARGET_FLAGS
+
+FIELDS = {
+    *("stop", "reason", "candidates", "batch", "recipe", "expected_loss", "evpi", "evpi_kept"),
+    *("value_per_nat", "target_flop", "n_recipes", "draws"),
+    *("fits", "weighting", "loss_unit", "simulated", "notes", "target"),
+}
+OF_CANDIDATE = {"run", "value_per_flop", "regret_reduction", "information_gain", "ess"}
+
+
+@pytest.fixture(scope="module")
+def shipped(repo_root):
+    return repo_root / "models" / "paper_design.nc"
+
+
+@pytest.fixture(scope="module")
+def plan(repo_root, tmp_path_factory):
+    """Eight of the fitted runs again, half of them from a tenth of the source."""
+    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "fit.csv").tail(4)
+    rows = rows.drop(columns=["loss", "simulated"])
+    less = rows.assign(source_tokens=rows["tokens"] // 10, run=rows["run"] + "-tenth")
+    path = tmp_path_factory.mktemp("next") / "plan.csv"
+    pd.concat([rows, less]).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return tmp_path_factory.mktemp("answer") / "next.json"
+
+
+@pytest.fixture(scope="module")
+def default(run, shipped, plan, written):
+    answer = run("next", shipped, "--candidates", plan, *TARGET_FLAGS, "--out", written, "--json")
+    assert answer.code == 0, answer.err
+    return answer.json
+
+
+def test_json_is_the_python_answer(shipped, plan, default, written):
+    found = default
+    assert set(found) == FIELDS
+    assert json.loads(written.read_text()) == found
+    fit = bayes_infolaw.load_fit(shipped)
+    ours = next_run({"a": fit}, bayes_infolaw.read_plan(plan, buckets=fit.table.buckets), TARGET)
+    assert found["stop"] is ours.stop
+    assert [c["run"] for c in found["candidates"]] == [c.run for c in ours.candidates]
+    for theirs, candidate in zip(found["candidates"], ours.candidates, strict=True):
+        assert set(theirs) >= OF_CANDIDATE
+        assert theirs["regret_reduction"] == pytest.approx(candidate.regret_reduction)
+        assert theirs["ess"] == pytest.approx(candidate.ess)
+
+
+def test_stop_is_an_answer_and_has_a_price(run, shipped, plan, default):
+    flags = ["next", shipped, "--candidates", plan, *TARGET_FLAGS, "--json"]
+    dear = run(*flags, "--value-per-nat", "1e40").json
+    assert default["stop"] is True
+    assert dear["stop"] is False
+    assert dear["value_per_nat"] == 1e40
+    assert 1e22 < default["value_per_nat"] < 1e25
+
+
+def test_a_budget_proposes_runs_within_it(run, shipped):
+    found = run("next", shipped, "--budget", "1e20", *TARGET_FLAGS, "--q", "2", "--json").json
+    fit = bayes_infolaw.load_fit(shipped)
+    assert len(found["batch"]) == 2
+    assert max(c["flop"] for c in found["candidates"]) <= 1e20
+    recipe = np.array(list(found["recipe"].values()))
+    names = {c["run"] for c in found["candidates"]}
+    assert names == set(propose_runs(fit, 1e20, recipe=recipe).frame["set"])
+
+
+def test_a_budget_leaves_dear_candidates_out(run, shipped, plan, default):
+    flags = ["next", shipped, "--candidates", plan, *TARGET_FLAGS, "--json"]
+    every = default["candidates"]
+    cheapest = min(c["flop"] for c in every)
+    few = run(*flags, "--budget", cheapest * 1.01).json["candidates"]
+    assert 0 < len(few) < len(every)
+
+
+def test_several_fits_count_by_their_weight(run, shipped, fit_file, plan, default):
+    flags = ["--candidates", plan, *TARGET_FLAGS, "--json"]
+    both = run("next", shipped, fit_file, *flags, "--weight", "equal").json
+    assert [row["weight"] for row in both["fits"]] == [0.5, 0.5]
+    one = run(
+        "next", shipped, fit_file, *flags, "--weight", "small=0", "--weight", "paper_design=1"
+    )
+    alone = run("next", shipped, *flags).json
+    assert one.json["candidates"] == alone["candidates"]
+
+
+def test_ranking_by_information(run, shipped, plan):
+    flags = ["next", shipped, "--candidates", plan, *TARGET_FLAGS, "--rank-by", "information"]
+    ranks = [c["information_per_flop"] for c in run(*flags, "--json").json["candidates"]]
+    assert ranks == sorted(ranks, reverse=True)
+
+
+def test_people_see_the_verdict_and_the_candidates(run, shipped, plan):
+    answer = run("next", shipped, "--candidates", plan, *TARGET_FLAGS)
+    assert answer.out.startswith("Stop: the best candidate ")
+    assert "Candidates by worth per FLOP (8 in all)" in answer.out
+    assert "simulated" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ([], "--candidates, or --budget"),
+        (["--budget", "1e10"], "budget: must pay for a candidate"),
+        (["--budget", "-1"], "budget: must be FLOP > 0"),
+        (["--budget", "1e20", "--q", "0"], "q: must be"),
+        (["--budget", "1e20", "--outcomes", "100"], "power of two"),
+        (["--budget", "1e20", "--rank-by", "luck"], "rank_by"),
+        (["--budget", "1e20", "--value-per-nat", "0"], "value_per_nat"),
+        (["--budget", "1e20", "--refit", "-1"], "--refit"),
+        (["--budget", "1e20", "--label", "corpus=c4"], "--label"),
+        (["--budget", "1e20", "--shares", "0=1"], "shares"),
+        (["--budget", "1e20", "--overtraining", "3", "--flops-per-token", "1e10"], "not both"),
+        (["--candidates", "missing.csv"], "missing.csv"),
+    ],
+)
+def test_bad_requests_are_one_line_and_write_nothing(run, shipped, tmp_path, flags, word):
+    answer = run("next", shipped, *TARGET_FLAGS, *flags, "--out", tmp_path / "n.json", "--json")
+    assert answer.code == 2
+    assert answer.crash is None
+    assert answer.out == ""
+    assert word in answer.err
+    assert list(tmp_path.iterdir()) == []
