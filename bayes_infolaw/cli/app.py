@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from bayes_infolaw.cli.beats import beats
 from bayes_infolaw.cli.corpus import corpus_app
 from bayes_infolaw.cli.demo import demo
 from bayes_infolaw.cli.diagnose import diagnose
 from bayes_infolaw.cli.evaluate import evaluate
 from bayes_infolaw.cli.fit import fit
 from bayes_infolaw.cli.models import models
+from bayes_infolaw.cli.next_run import next_run
 from bayes_infolaw.cli.predict import predict
 from bayes_infolaw.cli.recommend import recommend
 from bayes_infolaw.cli.simulate import simulate
@@ -33,9 +35,11 @@ app = typer.Typer(
     "4 refused; 130 stopped.",
 )
 FITTING = (fit, diagnose, predict, validate, recommend, simulate, models, demo)
+DECIDING = (beats,)
 HARNESS = (train, sweep, evaluate)
-for command in (*FITTING, *HARNESS):
+for command in (*FITTING, *DECIDING, *HARNESS):
     app.command()(command)
+app.command("next")(next_run)
 corpus_app.command()(thin)
 app.add_typer(corpus_app)
 

@@ -22,9 +22,17 @@ OPTIONS = {
     | {"--prior-dominated", "--allow-unconverged", "--prob", "--json"},
     "recommend": {"--constants", "--params-nonembedding", "--tokens", "--source-tokens", "--shares"}
     | {"--buckets", "--flops-per-token", "--overtraining", "--ordered", "--free", "--incumbent"}
-    | {"--label", "--prob", "--out", "--table", "--data-dir", "--allow-unconverged", "--json"},
+    | {"--label", "--prob", "--out", "--table", "--data-dir", "--allow-unconverged", "--json"}
+    | {"--weight", "--objective", "--level", "--incumbent-loss", "--q", "--epsilon", "--seed"}
+    | {"--ordered-repetition", "--floor", "--cap", "--fix"}
+    | {"--max-repetition", "--max-mean-repetition", "--kl-max", "--tv-max", "--price", "--budget"}
+    | {"--unique-price", "--unique-budget", "--at-least", "--max-buckets", "--held-out"},
     "beats": {"--plan", "--a", "--b", "--weight", "--prob", "--data-dir", "--allow-unconverged"}
     | {"--json"},
+    "next": {"--params-nonembedding", "--tokens", "--source-tokens", "--candidates", "--budget"}
+    | {"--shares", "--flops-per-token", "--overtraining", "--label", "--ordered", "--free", "--q"}
+    | {"--rank-by", "--value-per-nat", "--refit", "--outcomes", "--weight", "--seed", "--out"}
+    | {"--data-dir", "--allow-unconverged", "--json"},
     "simulate": {"--design", "--parameters", "--noise", "--seed", "--out", "--buckets"}
     | {"--data-dir", "--json"},
     "models": {"--json"},
@@ -55,8 +63,9 @@ ARGUMENTS = {
     "diagnose": ["fit"],
     "predict": ["fit"],
     "validate": ["table"],
-    "recommend": ["fit"],
+    "recommend": ["fits"],
     "beats": ["fits"],
+    "next": ["fits"],
     "simulate": ["model"],
     "models": ["name"],
     "demo": [],
