@@ -22,8 +22,8 @@ def sources_of(notebook):
     return [(cell.cell_type, cell.source.strip()) for cell in notebook.cells]
 
 
-def test_there_are_three():
-    assert len(SOURCES) == 3
+def test_there_are_four():
+    assert len(SOURCES) == 4
 
 
 @every_source
