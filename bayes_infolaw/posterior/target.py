@@ -15,7 +15,7 @@ from bayes_infolaw.posterior.rows import flat_draws, law_at_rows
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["law_at_target"]
+__all__ = ["law_at_target", "laws_at_rows", "source_shares"]
 
 
 def law_at_target(
@@ -66,8 +66,8 @@ def law_at_target(
     row |= {name: value for name, value in given.items() if value is not None}
     row |= {f"share_{name}": share for name, share in chosen.items()}
     row |= {f"w_{name}": share for name, share in chosen.items()}  # any recipe: the law is read off
-    plan = plan_for(fit, pd.DataFrame([row]))
-    return _law(fit, plan)
+    laws, _ = laws_at_rows(fit, plan_for(fit, pd.DataFrame([row])))
+    return laws[0]
 
 
 def source_shares(fit: FittedModel, shares: Mapping[str, float] | None) -> dict[str, float]:
@@ -84,25 +84,50 @@ def source_shares(fit: FittedModel, shares: Mapping[str, float] | None) -> dict[
     return dict(zip(fit.table.buckets, map(float, fitted[0]), strict=True))
 
 
-def _law(fit: FittedModel, plan: RunTable) -> LawAtTarget:
-    law = law_at_rows(fit, plan, int(fit.info.get("seed", 0)))
+def laws_at_rows(fit: FittedModel, plan: RunTable) -> tuple[tuple[LawAtTarget, ...], np.ndarray]:
+    """The law at every row of a plan under the same draws; the rows' recipes are not read.
+
+    Effects that the data have not seen are common to the rows of one degree, or of one level.
+
+    Parameters
+    ----------
+    plan : RunTable
+        n rows, checked against the fit (`posterior.plan.plan_for`).
+
+    Returns
+    -------
+    laws : tuple of n LawAtTarget
+        Of the same J draws: those in which every row lies inside the law's domain.
+    inside : bool array
+        Which of the fit's draws (chains joined) those are.
+
+    Raises
+    ------
+    InputError
+        A row outside the law's domain.
+    """
+    rows = law_at_rows(fit, plan, int(fit.info.get("seed", 0)))
+    inside = ((rows.rate > 0) & (rows.normaliser > 0)).all(axis=1)
     draws, runs = flat_draws(fit), plan.arrays()
-    inside = (law.rate[:, 0] > 0) & (law.normaliser[:, 0] > 0)
     level, unit, shift = _reported_scale(fit)
     beta = draws["beta"][inside]
-    return LawAtTarget(
-        buckets=fit.table.buckets,
-        source=runs.shares[0] * runs.source_tokens[0],
-        tokens=float(runs.tokens[0]),
-        token_unit=unit,
-        density=law.density[inside, 0],
-        rate=law.rate[inside, 0] * level,
-        normaliser=law.normaliser[inside, 0] * level,
-        log_alpha=law.log_alpha[inside, 0] + beta * shift,
-        beta=beta,
-        irreducible=draws["irreducible_loss"][inside],
-        loss_unit=fit.table.loss_unit,
+    laws = tuple(
+        LawAtTarget(
+            buckets=fit.table.buckets,
+            source=runs.shares[i] * runs.source_tokens[i],
+            tokens=float(runs.tokens[i]),
+            token_unit=unit,
+            density=rows.density[inside, i],
+            rate=rows.rate[inside, i] * level,
+            normaliser=rows.normaliser[inside, i] * level,
+            log_alpha=rows.log_alpha[inside, i] + beta * shift,
+            beta=beta,
+            irreducible=draws["irreducible_loss"][inside],
+            loss_unit=fit.table.loss_unit,
+        )
+        for i in range(len(plan))
     )
+    return laws, inside
 
 
 def _reported_scale(fit: FittedModel) -> tuple[float, float, float]:
