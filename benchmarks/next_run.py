@@ -4,9 +4,11 @@ Every repetition has a known truth and starts from the paper's nine runs of its 
 models. Then three runs a step are added: the paper's next model with its three recipes, three
 random candidates, or the batch of three that `bayes-infolaw next` ranks first by regret reduction
 per FLOP. After every step all tables are fitted with two forms (logarithmic and constant
-normaliser, weighted by stacking), the recipe of least expected loss at the 7.7B target is chosen,
-and its regret is taken under the truth. Truths: ``family`` (logarithmic normaliser, constants
-about the published ones), ``constant`` (the other form), ``irreducible`` (neither form).
+normaliser; weighted equally at first, then by the density each gave the runs before they were
+fitted, or by stacking with ``--weights stacking``), the recipe of least expected loss at the 7.7B
+target is chosen, and its regret is taken under the truth. Truths: ``family`` (logarithmic
+normaliser, constants about the published ones), ``constant`` (the other form), ``irreducible``
+(neither form).
 
     python benchmarks/next_run.py [--kinds family,constant,irreducible] [--steps 5] [--reps 20]
 
@@ -26,9 +28,11 @@ import pandas as pd
 
 import bayes_infolaw as bi
 from bayes_infolaw.decisions.draws import pool
+from bayes_infolaw.decisions.next_run.answer import SearchSettings
 from bayes_infolaw.decisions.next_run.choices import recipe_choices
-from bayes_infolaw.decisions.next_run.search import SearchSettings, next_run
+from bayes_infolaw.decisions.next_run.search import next_run
 from bayes_infolaw.decisions.stacking import weigh_forms
+from bayes_infolaw.decisions.update import update_weights
 from bayes_infolaw.laws.overtraining import tokens_at_degree
 from bayes_infolaw.laws.published import ALPHA, BETA, THETA, A
 from bayes_infolaw.posterior.many import fit_many
@@ -60,6 +64,7 @@ class Lane:
     rep: int
     strategy: str
     runs: list[str] = field(default_factory=list)  # names in the catalogue, in order
+    weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(FORMS, 0.5))
 
 
 def row(model, recipe, name, ratio):
@@ -135,6 +140,11 @@ class World:
         study = Study(buckets=known.BUCKETS, simulated=True)
         return build_table(frame.assign(loss=self.losses(lane.rep, lane.runs)), study)
 
+    def latest(self, lane, count):
+        """The last runs that a lane has bought, as a table of their own."""
+        every = self.table(lane)
+        return every.subset(np.arange(len(every) - count, len(every)))
+
     def regret(self, rep, recipe):
         """Loss of a recipe at the target over the least, both under the truth."""
         law = self.truths[rep].at(self.target)
@@ -154,9 +164,9 @@ def fits_of(world, lanes, seed):
     return [dict(zip(FORMS, parts, strict=True)) for parts in zip(*every, strict=True)]
 
 
-def decide(world, fits):
+def decide(world, lane, fits, stacking):
     """The recipe of least expected loss over the forms, and the forms' weights."""
-    weights = weigh_forms(fits).weights
+    weights = weigh_forms(fits).weights if stacking else lane.weights
     laws = {name: fit.target(**world.target.asked()) for name, fit in fits.items()}
     choices = recipe_choices(laws, pool(laws, weights))
     return choices, weights
@@ -175,7 +185,7 @@ def buy(world, lane, fits, weights, step):
     return [candidate.run for candidate in found.batch]
 
 
-def advance(world, lanes, step):
+def advance(world, lanes, step, stacking):
     """Fit, decide and buy: the records of one step."""
     started = time.perf_counter()
     # Before the first purchase all strategies hold the same table.
@@ -185,7 +195,7 @@ def advance(world, lanes, step):
     records = []
     for lane in lanes:
         fits = shared[lane.rep] if step == 0 else fitted[id(lane)]
-        choices, weights = decide(world, fits)
+        choices, weights = decide(world, lane, fits, stacking)
         bought = buy(world, lane, fits, weights, step)
         records.append(
             {
@@ -201,12 +211,14 @@ def advance(world, lanes, step):
             }
         )
         lane.runs += bought
+        if not stacking:
+            lane.weights = update_weights(fits, weights, world.latest(lane, len(bought)))
+        records[-1]["weights_after"] = lane.weights
     return {"records": records, "seconds": round(time.perf_counter() - started, 1)}
 
 
-def run_kind(kind, reps, steps, folder):
+def run_kind(kind, reps, steps, path, stacking):
     """All steps of one kind of truth, going on from what its file holds."""
-    path = folder / f"next_run_{kind}.json"
     done = json.loads(path.read_text()) if path.exists() else {"reps": reps, "steps": []}
     if done["reps"] != reps:
         raise SystemExit(f"{path} has {done['reps']} repetitions, asked for {reps}")
@@ -215,26 +227,30 @@ def run_kind(kind, reps, steps, folder):
     for part in done["steps"]:
         for lane, record in zip(lanes, part["records"], strict=True):
             lane.runs += record["bought"]
+            lane.weights = record["weights_after"]
     for step in range(len(done["steps"]), steps + 1):
-        done["steps"].append(advance(world, lanes, step))
+        done["steps"].append(advance(world, lanes, step, stacking))
         text = json.dumps(done)
         write_whole(path, lambda temporary, text=text: temporary.write_text(text))
         print(kind, "step", step, done["steps"][-1]["seconds"], "s", flush=True)
 
 
 def main() -> None:
-    """Run the kinds asked for, then sum up every kind that has results."""
+    """Run the kinds asked for; `next_run_report.py` sums them up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--reps", type=int, default=20)
+    parser.add_argument("--weights", choices=("evidence", "stacking"), default="evidence")
     parser.add_argument("--work", type=Path, default=RESULTS / "next_run")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore", "Estimated shape parameter", UserWarning)
+    stacking = arguments.weights == "stacking"
     for kind in arguments.kinds.split(","):
-        run_kind(kind, arguments.reps, arguments.steps, arguments.work)
+        name = f"next_run_{kind}{'_stacking' if stacking else ''}.json"
+        run_kind(kind, arguments.reps, arguments.steps, arguments.work / name, stacking)
 
 
 if __name__ == "__main__":

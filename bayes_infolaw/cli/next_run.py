@@ -110,7 +110,7 @@ def next_run(
     about what decides. stop is true where the best candidate's reduction is worth less than it
     costs.
     """
-    from bayes_infolaw.decisions.next_run.search import SearchSettings
+    from bayes_infolaw.decisions.next_run.answer import SearchSettings
 
     opt.require_folder(out)
     _require_request(candidates, budget, flops_per_token, overtraining)

@@ -1,14 +1,21 @@
 """A fit and new runs -> the updated fit: by reweighting its draws, or by a warm-started refit."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
+from scipy.special import logsumexp
 
-from bayes_infolaw.decisions.next_run.outcomes import RunOutcomes, fit_outcomes, weights_after
+from bayes_infolaw.decisions.draws import form_weights
+from bayes_infolaw.decisions.next_run.outcomes import (
+    RunOutcomes,
+    fit_outcomes,
+    joint_log_density,
+    weights_after,
+)
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.model.anchors import Anchors, anchors_of
 from bayes_infolaw.model.layout import layout_of, model_data
@@ -20,6 +27,7 @@ from bayes_infolaw.posterior.fitting import fit as fit_cold
 from bayes_infolaw.posterior.many import stack_tables
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.rows import flat_draws
+from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.verdict import ESS_MIN
 from bayes_infolaw.tables.build import build_table
 from bayes_infolaw.tables.runs import RunTable
@@ -27,7 +35,7 @@ from bayes_infolaw.tables.study import Study
 from bayes_infolaw.tables.write import stated_frame
 from bayes_infolaw.threads import one_blas_thread
 
-__all__ = ["Update", "joined_table", "refit_warm", "update_fit"]
+__all__ = ["Update", "joined_table", "refit_warm", "update_fit", "update_weights"]
 
 Array = np.ndarray
 K_HIGH = 0.7  # Pareto k above which importance weights are not to be trusted
@@ -82,6 +90,44 @@ def update_fit(fit: Fit, new: RunTable, *, seed: int = 0) -> Update:
         return Update(_told(updated, "reweighted", reason), "reweighted", reason, k, ess)
     updated, method = _refitted(fit, table, seed)
     return Update(_told(updated, method, against), method, against, k, ess)
+
+
+def update_weights(
+    fits: Mapping[str, FittedModel], weights: Mapping[str, float], new: RunTable
+) -> dict[str, float]:
+    """Weights of forms after new runs: each times the density that its fit gave their losses.
+
+    Bayes' rule, with the fits (before the update) as what was known: the weights that `next` has in
+    mind when it values a run by what it tells of the forms. Unlike stacking it needs no
+    leave-one-out, which few runs of high leverage make unreliable.
+
+    Parameters
+    ----------
+    fits, weights : mapping by form name
+        Before the new runs.
+    new : RunTable
+        Runs with losses.
+
+    Raises
+    ------
+    InputError
+        Runs without loss, weights that do not fit, or losses that no form thinks possible.
+    """
+    before = form_weights(tuple(fits), weights)
+    loss = plan_for(next(iter(fits.values())), new).arrays().loss
+    if loss is None:
+        raise InputError("new runs: column loss is missing; an update needs measured losses")
+    log_density = {}
+    for name, fit in fits.items():
+        outcomes = fit_outcomes(fit, plan_for(fit, new))
+        each = joint_log_density(outcomes, range(len(new)), np.log(loss)[None])[0]
+        log_density[name] = float(logsumexp(each) - np.log(len(each)))
+    with np.errstate(divide="ignore"):
+        score = np.array([np.log(before[name]) + log_density[name] for name in fits])
+    if not np.isfinite(score.max()):
+        raise InputError("new runs: no form gives these losses a positive density")
+    after = np.exp(score - logsumexp(score))
+    return dict(zip(fits, after.tolist(), strict=True))
 
 
 def joined_table(table: RunTable, new: RunTable) -> RunTable:

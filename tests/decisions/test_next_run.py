@@ -8,11 +8,13 @@ import pytest
 
 import bayes_infolaw as bi
 from bayes_infolaw.decisions.draws import pool
+from bayes_infolaw.decisions.next_run.answer import SearchSettings
 from bayes_infolaw.decisions.next_run.choices import recipe_choices
 from bayes_infolaw.decisions.next_run.effects import unseen_effects
 from bayes_infolaw.decisions.next_run.outcomes import run_outcomes
 from bayes_infolaw.decisions.next_run.propose import propose_runs
-from bayes_infolaw.decisions.next_run.search import SearchSettings, next_run
+from bayes_infolaw.decisions.next_run.refit import refit_value, with_refits
+from bayes_infolaw.decisions.next_run.search import next_run, prepare
 from bayes_infolaw.decisions.next_run.worth import flop_per_nat, target_compute
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.posterior.plan import plan_for
@@ -176,3 +178,58 @@ def test_the_set_of_recipes_holds_a_reweighted_optimum(fitted):
 def test_bad_settings_are_named(change, message):
     with pytest.raises(InputError, match=message):
         SearchSettings(**change)
+
+
+def test_rows_of_one_set_are_one_candidate(fitted):
+    rows = stated(fitted).tail(4).assign(set=["pair", "pair", None, ""])
+    found = next_run({"log": fitted}, plan_for(fitted, rows), TARGET)
+    runs = {c.run: c.runs for c in found.candidates}
+    assert runs["pair"] == tuple(rows["run"].iloc[:2])
+    assert len(runs) == 3
+    cost = plan_for(fitted, rows).arrays().compute
+    both = next(c for c in found.candidates if c.run == "pair")
+    assert both.flop == pytest.approx(cost[:2].sum())
+
+
+def test_two_forms_are_told_apart_by_what_they_disagree_on(fitted):
+    """Forms that differ in the level of one candidate only: that run names the form."""
+    plan = propose_runs(fitted, 6e19)
+    plan = plan_for(fitted, plan.frame.head(3))
+    found = next_run({"a": fitted, "b": fitted}, plan, TARGET)
+    assert all(c.form_information_gain < 1e-9 for c in found.candidates)
+    draws = {**fitted.draws, "log_alpha": fitted.draws["log_alpha"] + 0.05}
+    other = next_run({"a": fitted, "b": replace(fitted, draws=draws)}, plan, TARGET)
+    assert all(c.form_information_gain > 0.98 * np.log(2) for c in other.candidates)
+
+
+@pytest.mark.slow
+def test_fits_to_simulated_outcomes_agree_with_reweighting(fitted):
+    plan = propose_runs(fitted, 6e19)
+    found = next_run({"log": fitted}, plan, TARGET)
+    ready = prepare({"log": fitted}, plan, TARGET, None, SearchSettings())
+    best = found.candidates[0]
+    value = refit_value({"log": fitted}, ready, best, plan, TARGET, n_outcomes=8)
+    assert value.converged == 8
+    apart = value.regret_reduction - best.regret_reduction
+    assert abs(apart) < 3 * value.standard_error
+    assert value.regret_reduction > 3e-7
+
+
+@pytest.mark.slow
+def test_marked_candidates_are_valued_anew_and_ranked_again(fitted):
+    plan = propose_runs(fitted, 6e19)
+    settings = SearchSettings()
+    found = next_run({"log": fitted}, plan, TARGET, settings=settings)
+    marked = [replace(c, refit=c is found.candidates[0]) for c in found.candidates]
+    again = with_refits(
+        {"log": fitted},
+        plan,
+        (TARGET, None, settings),
+        replace(found, candidates=tuple(marked)),
+        3,
+    )
+    new = {c.run: c for c in again.candidates}
+    assert new[marked[0].run].refit_outcomes == 8
+    assert all(c.refit_outcomes is None for c in again.candidates if c.run != marked[0].run)
+    ranks = [c.value_per_flop for c in again.candidates]
+    assert ranks == sorted(ranks, reverse=True)

@@ -1,10 +1,13 @@
 """New runs into a fit: reweighted draws against a refit, and which of the two is chosen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 
 import bayes_infolaw as bi
-from bayes_infolaw.decisions.update import joined_table, update_fit
+from bayes_infolaw.decisions.update import joined_table, update_fit, update_weights
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.inference.problem import Problem
 from bayes_infolaw.inference.warm import warm_start
@@ -115,6 +118,19 @@ def test_a_warm_start_has_the_posteriors_own_centre_and_spread(fitted):
         ours, theirs = np.log(drawn[name]), np.log(flat_draws(fitted)[name])
         assert ours.mean() == pytest.approx(theirs.mean(), abs=0.1 * theirs.std())
         assert ours.std() == pytest.approx(theirs.std(), rel=0.15)
+
+
+def test_weights_of_forms_follow_bayes(fitted, two_runs):
+    """Two forms that differ by a level: the densities of both runs, averaged over draws."""
+    draws = {**fitted.draws, "log_alpha": fitted.draws["log_alpha"] + 0.002}
+    fits = {"a": fitted, "b": replace(fitted, draws=draws)}
+    seen = np.log(two_runs.arrays().loss)
+    at = np.log(fitted.predict(two_runs)["expected_loss"].to_numpy()).reshape(-1, 2)
+    sd = fitted.draws["sigma"].reshape(-1, 1)
+    evidence = [stats.norm.pdf(seen, at + up, sd).prod(axis=1).mean() for up in (0.0, 0.002)]
+    exact = np.array([0.25, 0.75]) * evidence
+    found = update_weights(fits, {"a": 1.0, "b": 3.0}, two_runs)
+    np.testing.assert_allclose(list(found.values()), exact / exact.sum(), rtol=1e-9)
 
 
 @pytest.mark.slow

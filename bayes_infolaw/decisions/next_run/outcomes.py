@@ -23,7 +23,14 @@ from bayes_infolaw.posterior.rows import flat_draws, row_draws
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["RunOutcomes", "fit_outcomes", "kept_draws", "run_outcomes", "weights_after"]
+__all__ = [
+    "RunOutcomes",
+    "fit_outcomes",
+    "joint_log_density",
+    "kept_draws",
+    "run_outcomes",
+    "weights_after",
+]
 
 Array = np.ndarray
 LOG_2PI = float(np.log(2.0 * np.pi))
@@ -131,19 +138,32 @@ def weights_after(
     rows: Sequence[int],
     values: Array,
     weight: Array,
-    cache: dict[tuple[int, ...], Array] | None = None,
+    cache: Mapping[tuple[int, ...], Array] | None = None,
 ) -> Array:
     """Weights (M, J) of the draws given outcomes (M, k) of some runs; rows sum to one."""
-    position = {int(row): i for i, row in enumerate(rows)}
-    total = np.broadcast_to(np.log(weight), (len(values), len(weight))).copy()
-    for block in outcomes.blocks(np.asarray(rows)):
-        known = (cache or {}).get(tuple(map(int, block)))
-        columns = [position[int(row)] for row in block]
-        new = outcomes.log_likelihood(block, values[:, columns]) if known is None else known
-        total += new
+    total = joint_log_density(outcomes, rows, values, cache) + np.log(weight)
     total -= total.max(axis=1, keepdims=True)
     np.exp(total, out=total)
     return total / total.sum(axis=1, keepdims=True)
+
+
+def joint_log_density(
+    outcomes: RunOutcomes,
+    rows: Sequence[int],
+    values: Array,
+    cache: Mapping[tuple[int, ...], Array] | None = None,
+) -> Array:
+    """Log density (M, J) of outcomes (M, k) of some runs under every draw.
+
+    ``cache`` maps blocks of runs to what is already known of them, for the same values.
+    """
+    position = {int(row): i for i, row in enumerate(rows)}
+    total = np.zeros((len(values), len(outcomes.location)))
+    for block in outcomes.blocks(np.asarray(rows)):
+        known = (cache or {}).get(tuple(map(int, block)))
+        columns = [position[int(row)] for row in block]
+        total += outcomes.log_likelihood(block, values[:, columns]) if known is None else known
+    return total
 
 
 def _student_density(z: Array, dof: Array) -> Array:

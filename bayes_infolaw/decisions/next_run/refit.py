@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_infolaw.decisions.draws import pool
-from bayes_infolaw.decisions.next_run.search import (
+from bayes_infolaw.decisions.next_run.answer import (
     CandidateValue,
     NextRun,
-    Prepared,
     SearchSettings,
     decided,
-    prepare,
 )
+from bayes_infolaw.decisions.next_run.search import Prepared, prepare
 from bayes_infolaw.decisions.next_run.value import OutcomeStudy
 from bayes_infolaw.decisions.update import joined_table, refit_warm
 from bayes_infolaw.errors import InputError

@@ -7,94 +7,26 @@ from typing import Any
 import numpy as np
 
 from bayes_infolaw.decisions.draws import TargetDraws, pool
+from bayes_infolaw.decisions.next_run.answer import (
+    ESS_MIN,
+    CandidateValue,
+    NextRun,
+    SearchSettings,
+    decided,
+    ranked,
+)
 from bayes_infolaw.decisions.next_run.choices import Choices, recipe_choices
 from bayes_infolaw.decisions.next_run.outcomes import run_outcomes
 from bayes_infolaw.decisions.next_run.value import OutcomeStudy, OutcomeValue
 from bayes_infolaw.decisions.next_run.worth import flop_per_nat, target_compute
-from bayes_infolaw.errors import InputError
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.target import law_at_target
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = [
-    "ESS_MIN",
-    "CandidateValue",
-    "NextRun",
-    "Prepared",
-    "SearchSettings",
-    "decided",
-    "next_run",
-    "prepare",
-]
+__all__ = ["Prepared", "next_run", "prepare"]
 
 Array = np.ndarray
 Progress = Callable[[int, int], None]
-ESS_MIN = 100.0
-"""Median effective sample size below which reweighted draws are not trusted: refit instead."""
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How to search; `outcomes` is a power of two, `recipes` the clusters of optima."""
-
-    ordered: bool = False
-    outcomes: int = 128
-    recipes: int = 96
-    q: int = 1
-    rank_by: str = "value"
-    value_per_nat: float | None = None  # FLOP per nat; None: from the law's slope at the target
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.q < 1:
-            raise InputError(f"q: must be a whole number >= 1, got {self.q!r}")
-        if self.rank_by not in ("value", "information"):
-            raise InputError(f"rank_by: must be value or information, got {self.rank_by!r}")
-        worth = self.value_per_nat
-        if worth is not None and not (np.isfinite(worth) and worth > 0):
-            raise InputError(f"value_per_nat: must be FLOP per nat > 0, got {worth!r}")
-
-
-@dataclass(frozen=True)
-class CandidateValue:
-    """What one candidate (a run, or runs bought together) would bring."""
-
-    run: str
-    runs: tuple[str, ...]
-    flop: float
-    regret_reduction: float  # loss unit
-    regret_reduction_low: float
-    standard_error: float
-    information_gain: float  # nats, about what decides
-    form_information_gain: float  # nats, about which form holds
-    ess: float
-    refit: bool  # the draws are too few to reweight: see `refit`
-    value_per_flop: float  # regret_reduction / flop
-    information_per_flop: float
-    benefit_per_cost: float  # regret_reduction x value of a nat, over flop
-    refit_outcomes: int | None = None  # the regret reduction is from fits to so many outcomes
-
-
-@dataclass(frozen=True)
-class NextRun:
-    """The answer: stop or go on, the candidates by rank, and the batch."""
-
-    stop: bool
-    reason: str
-    candidates: tuple[CandidateValue, ...]
-    batch: tuple[CandidateValue, ...]  # what each adds to those before it
-    recipe: dict[str, float]  # today's choice
-    expected_loss: float
-    evpi: float  # loss unit: what any runs could still gain
-    evpi_kept: float  # share of it within the finite set of recipes
-    value_per_nat: float  # FLOP per nat
-    target_flop: float
-    n_recipes: int
-    draws: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -163,17 +95,6 @@ def next_run(
         draws=len(ready.draws),
     )
     return decided(found, _described(ready, values, worth), chosen.rank_by)
-
-
-def decided(found: NextRun, candidates: Sequence[CandidateValue], rank_by: str) -> NextRun:
-    """The answer with these candidates: ranked, and whether to stop.
-
-    A batch of one is the first of them.
-    """
-    ranked = _ranked(list(candidates), rank_by)
-    batch = found.batch if len(found.batch) > 1 else tuple(ranked[:1])
-    stop, reason = _verdict(found, ranked, batch)
-    return replace(found, stop=stop, reason=reason, candidates=tuple(ranked), batch=batch)
 
 
 def prepare(
@@ -269,16 +190,6 @@ def _candidate(ready: Prepared, c: int, value: OutcomeValue, worth: float) -> Ca
     )
 
 
-def _key(rank_by: str) -> Callable[[CandidateValue], tuple[float, float]]:
-    if rank_by == "value":
-        return lambda c: (-c.value_per_flop, -c.information_per_flop)
-    return lambda c: (-c.information_per_flop, -c.value_per_flop)
-
-
-def _ranked(candidates: list[CandidateValue], rank_by: str) -> list[CandidateValue]:
-    return sorted(candidates, key=_key(rank_by))
-
-
 def _batch(
     ready: Prepared, alone: Mapping[int, OutcomeValue], worth: float, settings: SearchSettings
 ) -> list[CandidateValue]:
@@ -289,7 +200,7 @@ def _batch(
     position = {name: c for c, name in enumerate(ready.names)}
     for _ in range(min(settings.q, len(ready.names))):
         added = {c: _added(value, base) for c, value in values.items()}
-        best = _ranked(_described(ready, added, worth), settings.rank_by)[0]
+        best = ranked(_described(ready, added, worth), settings.rank_by)[0]
         taken.append(position[best.run])
         chosen.append(best)
         if len(chosen) == min(settings.q, len(ready.names)):
@@ -309,23 +220,3 @@ def _added(value: OutcomeValue, base: OutcomeValue) -> OutcomeValue:
         information_gain=max(value.information_gain - base.information_gain, 0.0),
         form_information_gain=max(value.form_information_gain - base.form_information_gain, 0.0),
     )
-
-
-def _verdict(
-    found: NextRun, ranked: Sequence[CandidateValue], batch: Sequence[CandidateValue]
-) -> tuple[bool, str]:
-    """Stop when neither a candidate nor the batch gains what it costs, in FLOP at the target."""
-    worth = found.value_per_nat
-    best = max(ranked, key=lambda c: c.benefit_per_cost)
-    options = [(f"the best candidate {best.run}", best.regret_reduction, best.flop)]
-    if len(batch) > 1:
-        gain = sum(c.regret_reduction for c in batch)
-        options.append((f"the batch of {len(batch)}", gain, sum(c.flop for c in batch)))
-    name, gain, cost = max(options, key=lambda option: option[1] / option[2])
-    said = (
-        f"{name} lowers the expected loss by {gain:.3g}, worth {gain * worth:.3g} FLOP at "
-        f"{worth:.3g} FLOP per nat, and costs {cost:.3g}"
-    )
-    if gain * worth >= cost:
-        return False, said
-    return True, f"{said}; perfect information would be worth {found.evpi * worth:.3g} FLOP"
