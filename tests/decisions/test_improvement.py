@@ -263,3 +263,43 @@ def test_bad_input_is_named(incumbent, n_draws, message):
     draws = make_draws(n_draws)
     with pytest.raises(InputError, match=message):
         best_improvement(draws, RecipeSet.free(draws), incumbent)
+
+
+def random_problem(seed):
+    """Draws of 2 to 6 buckets (some without tokens), a set of some kind, and an incumbent."""
+    rng = np.random.default_rng(seed)
+    n_buckets, n = int(rng.integers(2, 7)), int(rng.integers(4, 120))
+    capacity = rng.dirichlet(np.ones(n_buckets)) * 10 ** rng.uniform(-1, 1)
+    if n_buckets > 2 and seed % 3 == 0:
+        capacity[-1] = 0.0
+    draws = replace(
+        make_draws(n, n_buckets, seed, n_forms=2),
+        capacity=capacity,
+        density=np.exp(-rng.uniform(0, 2, (n, 1)) * np.arange(n_buckets)),
+        exposure=10 ** rng.uniform(-2, 0.5, n),
+    )
+    even = (capacity > 0) / (capacity > 0).sum()
+    kinds = (
+        {},
+        {"ordering": "shares"},
+        {"cap": np.full(n_buckets, max(0.5, 1.2 * even.max()))},
+        {"reference": even, "tv_max": 0.3},
+        {"max_buckets": 2},
+    )
+    allowed = replace(RecipeSet.free(draws), **kinds[seed % len(kinds)])
+    typical = allowed.random(1, 0)[0]
+    return draws, allowed, typical if seed % 2 else float(draws.mean(draws.loss(typical)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(15))
+def test_random_problems_against_random_recipes(seed):
+    draws, allowed, incumbent = random_problem(seed)
+    losses = incumbent_losses(draws, incumbent)
+    found = maximise(draws, allowed, losses, QUICK)
+    near = np.random.default_rng(seed).dirichlet(300 * found.recipe + 1e-3, 5000)
+    for recipes in (allowed.random(5000, 7), near[allowed.contains(near)]):
+        rivals = kernel.expected_improvement(draws, recipes, losses)
+        assert found.value >= rivals.max(initial=0.0) * (1 - 1e-9)
+    assert allowed.contains(found.recipe[None])[0]
+    assert found.value <= found.upper_bound * (1 + 1e-9)
