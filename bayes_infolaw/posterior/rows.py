@@ -76,7 +76,7 @@ def law_at_rows(fit: FittedModel, plan: RunTable, seed: int) -> LawAtRows:
     density = np.broadcast_to(
         densities(draws, fit.spec, fit.layout), (len(rate), fit.layout.n_corpora, plan.n_buckets)
     )
-    effects, sd = _effects(fit, plan, data, draws, np.random.default_rng([seed, 2]))
+    effects, sd = _effects(fit, plan, data, draws, seed)
     return LawAtRows(
         density=density[:, data.corpus, :],
         rate=rate,
@@ -105,12 +105,17 @@ def _effects(
     plan: RunTable,
     data: ModelData,
     draws: dict[str, Array],
-    rng: np.random.Generator,
+    seed: int,
 ) -> tuple[Array, Array]:
-    """Summed effects (J, n) of degree and groups, and the sd of the unseen ones (J, n)."""
+    """Summed effects (J, n) of degree and groups, and the sd of the unseen ones (J, n).
+
+    Each group has its own stream, so that an unseen level has the same effects whatever else is
+    asked for: plans read apart stay comparable draw by draw.
+    """
     known = draws["coefficients"][:, 2:] @ data.columns.T
-    new, variance = _unseen_degree(fit, plan, draws, rng)
-    for group, levels in fit.anchors.groups.items():
+    new, variance = _unseen_degree(fit, plan, draws, np.random.default_rng([seed, 2]))
+    for i, (group, levels) in enumerate(fit.anchors.groups.items()):
+        rng = np.random.default_rng([seed, 4, i])
         column, part = _unseen_levels(plan, group, levels, draws[f"tau_{group}"], rng)
         new, variance = new + column, variance + part
     return known + new, np.sqrt(variance)
