@@ -1,12 +1,44 @@
-"""Many small positive definite systems at once, the batch along the last axis."""
+"""Small dense algebra over a batch, without the threads of BLAS.
+
+Threads gain little at these sizes, and cost a hundredfold where other work keeps the cores busy:
+each product then waits for a thread that has none. Products are cut into pieces that start none.
+"""
 
 import numpy as np
 
-__all__ = ["SmallSystems"]
+__all__ = ["SmallSystems", "small_product", "weighted_gram", "weighted_sum"]
 
 Array = np.ndarray
 RIDGE = 1e-15
 """Added to the unit diagonal, against pivots that rounding makes negative."""
+
+
+UNTHREADED = 200_000
+"""Multiplications up to which OpenBLAS stays in one thread."""
+
+
+def small_product(left: Array, right: Array) -> Array:
+    """``left @ right`` for a small left (r, k) and a wide right (k, P)."""
+    size = max(UNTHREADED // max(left.size, 1), 1)
+    if right.shape[1] <= size:
+        return left @ right
+    ends = range(0, right.shape[1], size)
+    return np.concatenate([left @ right[:, i : i + size] for i in ends], axis=1)
+
+
+def weighted_sum(weight: Array, rows: Array) -> Array:
+    """``weight @ rows`` for many rows (J, n), (n,)."""
+    return np.einsum("j,jn->n", weight, rows)
+
+
+def weighted_gram(rows: Array, weight: Array) -> Array:
+    """``rows' diag(weight) rows`` for many rows (J, n), (n, n)."""
+    n = rows.shape[1]
+    size = max(UNTHREADED // max(n * n, 1), 1)
+    whole = len(rows) // size * size
+    left, right = (weight[:whole, None] * rows[:whole]).reshape(-1, size, n), rows[:whole]
+    gram = np.matmul(left.transpose(0, 2, 1), right.reshape(-1, size, n)).sum(axis=0)
+    return gram + (weight[whole:, None] * rows[whole:]).T @ rows[whole:]
 
 
 class SmallSystems:

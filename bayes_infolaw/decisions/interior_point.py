@@ -23,7 +23,7 @@ Array = np.ndarray
 MAX_STEPS = 100
 TARGET = 1e-12
 """Stop at this error (complementarity, stationarity and feasibility) relative to F's scale."""
-ROUNDING, PATIENCE = 1e-7, 5
+ROUNDING, PATIENCE = 1e-10, 6
 """Below this error, so many steps without improvement are rounding, and the column ends."""
 TO_BOUNDARY = 0.995
 CAUTIOUS_AFTER = 35
@@ -96,8 +96,10 @@ class Iterate:
         return self.slack * self.multiplier, self.over * room
 
 
-def solve_program(program: Program, start: Array) -> Iterate:
+def solve_program(program: Program, start: Array, *, cautious: bool = False) -> Iterate:
     """Minimise a batch of programs from points (n, P) strictly inside the bounds.
+
+    Cautious: along the central path from the first step on, for columns that failed boldly.
 
     Returns
     -------
@@ -118,17 +120,19 @@ def solve_program(program: Program, start: Array) -> Iterate:
                 point, program = point.take(left), program.take(left)
                 local = program.at(point.x)
                 residual = _Residual(program, local, point)
-            point = _step(program, local, point, residual, cautious=i >= CAUTIOUS_AFTER)
+            point = _step(program, local, point, residual, cautious or i >= CAUTIOUS_AFTER)
     return best.point
 
 
 def _first(program: Program, x: Array) -> Iterate:
     """Slacks off zero, and multipliers on one complementarity product."""
     local, most = program.at(x), program.most()
-    size = np.maximum(np.abs(local.rows), 1e-3)
     soft = np.isfinite(most)
-    slack = np.where(soft, np.maximum(-local.rows, 0.0) + 0.1, np.where(local.rows < 0, size, 0.1))
-    over = np.where(soft, np.maximum(local.rows, 0.0) + 0.1, 0.0)
+    spread = local.rows[soft[:, 0]].std() if soft.any() else 0.0
+    apart = 0.1 * (spread or 1.0)
+    hard = np.where(local.rows < 0, -local.rows, 0.1)
+    slack = np.where(soft, np.maximum(-local.rows, 0.0) + apart, hard)
+    over = np.where(soft, np.maximum(local.rows, 0.0) + apart, 0.0)
     product = 0.1 * np.maximum(np.abs(local.gradient * x).sum(axis=0), 1e-3) / len(x)
     multiplier = np.where(soft, np.where(soft, most, 0.0) / 2.0, product / slack)
     price = np.zeros((len(program.equal), x.shape[1]))

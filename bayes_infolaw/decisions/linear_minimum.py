@@ -8,7 +8,7 @@ from bayes_infolaw.decisions.interior_point import solve_program
 from bayes_infolaw.decisions.lifted import Lifted, solve_linear
 from bayes_infolaw.decisions.objectives import LinearObjective
 from bayes_infolaw.decisions.set_program import SetProgram
-from bayes_infolaw.recipes.certificate import require_gap
+from bayes_infolaw.recipes.certificate import GAP_TOLERANCE, require_gap
 
 __all__ = ["cheapest"]
 
@@ -33,9 +33,13 @@ def cheapest(lifted: Lifted, cost: Array) -> Array:
     if scale <= 0:
         return _tidy(lifted.recipes(nearest_to_reference(lifted)[0][:, None])[:, 0])
     unit = lifted_cost / scale
-    point = solve_program(SetProgram(lifted, LinearObjective(unit)), lifted.centre[:, None])
-    bound = lower_bound(lifted, unit[:, None], multipliers_of(point, lifted))
-    require_gap(unit @ point.x - bound, "linear minimum")
+    program, gap = SetProgram(lifted, LinearObjective(unit)), np.array([np.inf])
+    for cautious in (False, True):
+        point = solve_program(program, lifted.centre[:, None], cautious=cautious)
+        gap = unit @ point.x - lower_bound(lifted, unit[:, None], multipliers_of(point, lifted))
+        if gap[0] < GAP_TOLERANCE:
+            break
+    require_gap(gap, "linear minimum")
     return _tidy(lifted.recipes(point.x)[:, 0])
 
 

@@ -11,7 +11,7 @@ from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.set_program import SetProgram
 from bayes_infolaw.decisions.snap import feasible_points, snapped_points
 
-__all__ = ["better_of", "mean_gap", "mean_optimum", "slope_scale"]
+__all__ = ["SNAP_GAP", "better_of", "mean_gap", "mean_optimum", "slope_scale"]
 
 Array = np.ndarray
 SNAP_GAP = 1e-9
@@ -28,13 +28,20 @@ def mean_optimum(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, float]:
     reducible = Reducible(draws, lifted)
     scale = slope_scale(reducible, lifted, draws.weight)
     objective = LossMean(reducible, draws.weight, scale)
-    point = solve_program(SetProgram(lifted, objective), lifted.centre[:, None])
-    prices = multipliers_of(point, lifted)
-    found = [
-        (lifted.recipes(x)[:, 0], scale * mean_gap(objective, lifted, x, prices))
-        for x in (snapped_points(lifted, point), feasible_points(lifted, point))
-    ]
-    return better_of(allowed, found, scale)
+    best, least = lifted.recipes(lifted.centre[:, None])[:, 0], np.inf
+    for cautious in (False, True):
+        program = SetProgram(lifted, objective)
+        point = solve_program(program, lifted.centre[:, None], cautious=cautious)
+        prices = multipliers_of(point, lifted)
+        found = [
+            (lifted.recipes(x)[:, 0], scale * mean_gap(objective, lifted, x, prices))
+            for x in (snapped_points(lifted, point), feasible_points(lifted, point))
+        ]
+        recipe, gap = better_of(allowed, found, scale)
+        best, least = (recipe, gap) if gap < least else (best, least)
+        if least < SNAP_GAP * scale:
+            break
+    return best, least
 
 
 def better_of(

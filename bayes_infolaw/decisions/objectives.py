@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayes_infolaw.decisions.dense import weighted_gram, weighted_sum
 from bayes_infolaw.decisions.divergence import divergence_parts
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.lifted import Lifted
@@ -134,7 +135,7 @@ class Reducible:
         loss, gain = self.losses(unique, repeated)
         pull = -weight * self.beta * loss / gain
         kept = self.repeat * self.decay * self.capacity * np.exp(-self.decay * repeated)
-        return pull @ self.first, pull @ kept
+        return weighted_sum(pull, self.first), weighted_sum(pull, kept)
 
     def at(self, unique: Array, repeated: Array) -> tuple[Array, Array, Array]:
         """Losses (J,), their slopes (J, n), and beta loss / gain times the bends (J, n)."""
@@ -151,7 +152,7 @@ class Reducible:
         loss, slopes, bend = parts
         # beta (beta + 1) loss (G / gain)^2 in terms of the slopes -beta loss G / gain.
         weight = share * (self.beta + 1.0) / (self.beta * loss)
-        return (slopes * weight[:, None]).T @ slopes + np.diag(share @ bend)
+        return weighted_gram(slopes, weight) + np.diag(weighted_sum(share, bend))
 
 
 class LossMean:
@@ -166,7 +167,7 @@ class LossMean:
         """Slopes, and the draws' outer products and curvatures summed."""
         parts = self.reducible.at(unique[:, 0], repeated[:, 0])
         matrix = self.reducible.curvature(self.share, parts)
-        slopes = (self.share @ parts[1])[:, None]
+        slopes = weighted_sum(self.share, parts[1])[:, None]
         return _Local(slopes, matrix[:, :, None], NO_ROWS, np.zeros((0, len(x))))
 
     def take(self, columns: Array) -> LossMean:

@@ -19,8 +19,8 @@ from bayes_infolaw.recipes.waterfill import water_fill
 __all__ = ["convex_draw_optima", "own_gain", "part_slopes"]
 
 Array = np.ndarray
-CHUNK_CELLS = 12_288
-"""Draws times variables solved at a time, so that a batch's matrices stay in the cache."""
+CHUNK_CELLS = 50_000
+"""Cells of the Newton matrices solved at a time, so that they stay in the processor's cache."""
 RETRY_GAP = 1e-9
 STARTS = (0.0, 0.5, 0.9)
 """Draws above `RETRY_GAP` are solved again from this far towards the draw's first answer."""
@@ -96,7 +96,7 @@ def _free_optima(draws: TargetDraws) -> tuple[Array, Array, RecipeProgram, Array
 
 
 def _in_chunks(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:
-    size = max(CHUNK_CELLS // len(allowed.lifted.lower), 1)
+    size = max(CHUNK_CELLS // len(allowed.lifted.lower) ** 2, 1)
     columns = np.arange(len(draws))
     parts = [
         _chunk(draws.take(columns[i : i + size]), allowed) for i in range(0, len(columns), size)
@@ -116,17 +116,19 @@ def _chunk(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:
             if weight > 0:
                 near = lifted.split(np.nan_to_num(recipes[again]), draws.capacity)
                 start = (1.0 - weight) * start + weight * near
-            tried = _solve(some, allowed, start)
+            tried = _solve(some, allowed, start, cautious=weight > 0)
             better = ~(gap[again] <= tried[1])
             recipes[again[better]], gap[again[better]] = tried[0][better], tried[1][better]
     return recipes, gap
 
 
-def _solve(draws: TargetDraws, allowed: RecipeSet, start: Array) -> tuple[Array, Array]:
+def _solve(
+    draws: TargetDraws, allowed: RecipeSet, start: Array, cautious: bool
+) -> tuple[Array, Array]:
     """Recipes and gaps from one start: the snapped ones unless they left the set or are worse."""
     lifted = allowed.lifted
     objective = DrawGains(draws, lifted)
-    point = solve_program(SetProgram(lifted, objective), start)
+    point = solve_program(SetProgram(lifted, objective), start, cautious=cautious)
     prices = multipliers_of(point, lifted)
     best, gap = np.empty((len(draws), len(lifted.fixed))), np.full(len(draws), np.inf)
     for x in (snapped_points(lifted, point), feasible_points(lifted, point)):

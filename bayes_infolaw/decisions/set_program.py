@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bayes_infolaw.decisions.dense import small_product, weighted_gram, weighted_sum
 from bayes_infolaw.decisions.divergence import divergence_parts
 from bayes_infolaw.decisions.lifted import Lifted
 
@@ -44,7 +45,7 @@ class SetProgram:
         self.lifted, self.objective = lifted, objective
         self.equal, self.level = lifted.equal, lifted.level
         self.outer = np.einsum("mi,mj->ijm", lifted.rows, lifted.rows)
-        self.couple = np.einsum("di,dj->ijd", lifted.share, lifted.share)
+        self.pairs = np.nonzero(lifted.share.T @ lifted.share)  # variables of one bucket
         self.lower, self.upper = lifted.lower[:, None], lifted.upper[:, None]
 
     def most(self) -> Array:
@@ -109,7 +110,9 @@ class LocalProgram:
             pull += self.program.lifted.rows.T @ linear
         if len(divergence):
             pull += self.slopes * divergence
-        return pull + self.objective.soft_slopes.T @ soft if len(soft) else pull
+        if len(soft):
+            pull += weighted_sum(soft[:, 0], self.objective.soft_slopes)[:, None]
+        return pull
 
     def push(self, dx: Array) -> Array:
         """Slopes times a step, (m, P)."""
@@ -117,7 +120,7 @@ class LocalProgram:
         if self.program.has_divergence:
             parts.append(np.einsum("np,np->p", self.slopes, dx)[None])
         if len(self.objective.soft_slopes):
-            parts.append(self.objective.soft_slopes @ dx)
+            parts.append(np.einsum("jn,np->jp", self.objective.soft_slopes, dx))
         return np.concatenate(parts)
 
     def matrix(self, multiplier: Array, weight: Array) -> Array:
@@ -126,16 +129,17 @@ class LocalProgram:
         lower, upper, linear, divergence, soft = self._parts(weight)
         matrix = np.zeros((n, n, n_columns))
         if len(linear):
-            matrix += (self.program.outer.reshape(n * n, -1) @ linear).reshape(n, n, -1)
+            outer = self.program.outer.reshape(n * n, -1)
+            matrix += small_product(outer, linear).reshape(n, n, -1)
         if len(divergence):
             price = self._parts(multiplier)[3]
-            couple = self.program.couple.reshape(n * n, -1)
-            matrix += (couple @ (price * self.curvature)).reshape(n, n, -1)
+            pairs = self.program.pairs
+            matrix[pairs] += price * self.curvature[self.program.lifted.bucket[pairs[0]]]
             matrix += self.slopes[:, None] * (self.slopes * divergence)
         diagonal = np.arange(n)
         matrix[diagonal, diagonal] += lower + upper
         if len(soft):
             slopes = self.objective.soft_slopes
-            matrix[:, :, 0] += (slopes * soft).T @ slopes
+            matrix[:, :, 0] += weighted_gram(slopes, soft[:, 0])
         self.objective.add_curvature(matrix, self._parts(multiplier)[4])
         return matrix

@@ -14,7 +14,7 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.dual_bound import Multipliers, multipliers_of
 from bayes_infolaw.decisions.interior_point import Iterate, solve_program
 from bayes_infolaw.decisions.lifted import Lifted
-from bayes_infolaw.decisions.mean_optimum import better_of, mean_gap, slope_scale
+from bayes_infolaw.decisions.mean_optimum import SNAP_GAP, better_of, mean_gap, slope_scale
 from bayes_infolaw.decisions.objectives import LossMean, LossTail, Reducible
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.set_program import SetProgram
@@ -36,42 +36,51 @@ def cvar(loss: Array, weight: Array, tail: float) -> float:
 def tail_optimum(draws: TargetDraws, allowed: RecipeSet, tail: float) -> tuple[Array, float, Array]:
     """Recipe (D,) of least CVaR, how much lower the least may be, and the draws' weights (J,)."""
     lifted = allowed.lifted
-    reducible = Reducible(draws, lifted)
-    most = draws.weight / tail
     if len(lifted.lower) == 0:
-        loss = draws.loss(lifted.fixed)
-        return lifted.fixed.copy(), 0.0, _worst_weights(loss, draws.weight, tail)
-    scale = slope_scale(reducible, lifted, draws.weight)
-    at_centre = draws.loss(lifted.recipes(lifted.centre[:, None])[:, 0])
-    middle = float(np.quantile(at_centre, max(1.0 - tail, 0.0)))
-    level = (draws.irreducible - middle) / scale
-    larger = _with_level(lifted, level.min() - 1.0, (at_centre.max() - middle) / scale + 1.0)
-    objective = LossTail(Reducible(draws, larger), most, level, scale)
-    point = solve_program(SetProgram(larger, objective), np.append(lifted.centre, 0.0)[:, None])
-    weights = _feasible_weights(point.multiplier[-len(draws) :, 0], most)
-    own = _without_level(point)
-    prices = multipliers_of(own, lifted)
-    mean = LossMean(reducible, weights, scale)
-    found = [
-        _certified(draws, lifted, x, mean, (weights, tail, scale, prices))
-        for x in (snapped_points(lifted, own), feasible_points(lifted, own))
-    ]
-    return *better_of(allowed, found, scale), weights
+        weights = _worst_weights(draws.loss(lifted.fixed), draws.weight, tail)
+        return lifted.fixed.copy(), 0.0, weights
+    search = _Search(draws, allowed, tail)
+    best = search.tried(cautious=False)
+    if best[1] < SNAP_GAP * search.scale:
+        return best
+    again = search.tried(cautious=True)
+    return again if again[1] < best[1] else best
 
 
-def _certified(
-    draws: TargetDraws,
-    lifted: Lifted,
-    x: Array,
-    mean: LossMean,
-    dual: tuple[Array, float, float, Multipliers],
-) -> tuple[Array, float]:
-    """Recipe and gap: CVaR there less the least mean loss under the dual weights."""
-    weights, tail, scale, prices = dual
-    recipe = lifted.recipes(x)[:, 0]
-    loss = draws.loss(recipe)
-    below = weights @ loss - scale * mean_gap(mean, lifted, x, prices)
-    return recipe, max(cvar(loss, draws.weight, tail) - below, 0.0)
+class _Search:
+    """One program of a CVaR: the losses are taken from a middle one, over their largest slope."""
+
+    def __init__(self, draws: TargetDraws, allowed: RecipeSet, tail: float) -> None:
+        self.draws, self.allowed, self.tail = draws, allowed, tail
+        self.lifted = lifted = allowed.lifted
+        self.reducible, self.most = Reducible(draws, lifted), draws.weight / tail
+        self.scale = slope_scale(self.reducible, lifted, draws.weight)
+        at_centre = draws.loss(lifted.recipes(lifted.centre[:, None])[:, 0])
+        middle = float(np.quantile(at_centre, 1.0 - tail))
+        self.level = (draws.irreducible - middle) / self.scale
+        # t is a loss between the least irreducible one and the worst at the centre.
+        self.highest = (at_centre.max() - middle) / self.scale + 1.0
+
+    def tried(self, cautious: bool) -> tuple[Array, float, Array]:
+        """Solve, and certify by the draws' weights that the multipliers are."""
+        larger = _with_level(self.lifted, self.level.min() - 1.0, self.highest)
+        objective = LossTail(Reducible(self.draws, larger), self.most, self.level, self.scale)
+        program = SetProgram(larger, objective)
+        point = solve_program(program, larger.centre[:, None], cautious=cautious)
+        weights = _feasible_weights(point.multiplier[-len(self.draws) :, 0], self.most)
+        own = _without_level(point)
+        ends = (snapped_points(self.lifted, own), feasible_points(self.lifted, own))
+        prices = multipliers_of(own, self.lifted)
+        found = [self._certified(x, weights, prices) for x in ends]
+        return *better_of(self.allowed, found, self.scale), weights
+
+    def _certified(self, x: Array, weights: Array, prices: Multipliers) -> tuple[Array, float]:
+        """Recipe and gap: CVaR there less the least mean loss under the weights."""
+        recipe = self.lifted.recipes(x)[:, 0]
+        loss = self.draws.loss(recipe)
+        mean = LossMean(self.reducible, weights, self.scale)
+        below = weights @ loss - self.scale * mean_gap(mean, self.lifted, x, prices)
+        return recipe, max(cvar(loss, self.draws.weight, self.tail) - float(below), 0.0)
 
 
 def _with_level(lifted: Lifted, low: float, high: float) -> Lifted:
