@@ -13,6 +13,7 @@ import platform
 import time
 from pathlib import Path
 
+import next_run as benchmark
 import numpy as np
 import pandas as pd
 from next_run import EACH, KINDS, RESULTS, STRATEGIES
@@ -20,7 +21,8 @@ from scipy import stats
 
 import bayes_infolaw as bi
 from bayes_infolaw.decisions.next_run.answer import SearchSettings
-from bayes_infolaw.decisions.next_run.search import next_run, prepare
+from bayes_infolaw.decisions.next_run.search import next_run as search
+from bayes_infolaw.decisions.next_run.search import prepare
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.tables.files import write_text
 
@@ -53,11 +55,11 @@ def step_functions(records, grid):
 
 
 def flop_to_reach(curves, grid, threshold):
-    """First FLOP of the grid from which the mean regret stays at most the threshold; nan: never."""
+    """First FLOP of the grid from which the mean regret stays at most the threshold; None: never."""
     mean = curves.mean(axis=0)
     above = np.flatnonzero(mean > threshold)
     first = 0 if not above.size else above[-1] + 1
-    return float(grid[first]) if first < len(grid) else float("nan")
+    return float(grid[first]) if first < len(grid) else None
 
 
 def difference(a, b, rng):
@@ -135,7 +137,7 @@ def speed():
     fit = bi.load_fit(ROOT / "models" / "paper_design.nc")
     plan, settings = two_hundred(fit), SearchSettings(outcomes=OUTCOMES)
     started = time.perf_counter()
-    found = next_run({"a": fit}, plan, TARGET, settings=settings)
+    found = search({"a": fit}, plan, TARGET, settings=settings)
     ours = time.perf_counter() - started
     ready = prepare({"a": fit}, plan, TARGET, None, settings)
     started = time.perf_counter()
@@ -159,11 +161,19 @@ def speed():
 def text(report):
     """The report for people."""
     lines = ["# Which run next", "", "Written by `python benchmarks/next_run_report.py`.", ""]
-    lines += [_speed_line(report["speed"]), ""]
+    lines += [_speed_line(report["speed"]), "", about(), ""]
     for kind, part in report["kinds"].items():
-        lines += [f"## Truth: {kind} ({part['repetitions']} repetitions)", ""]
+        truth, _, stacked = kind.partition("_")
+        how = "stacking, else equal weights" if stacked else "the density they gave the new runs"
+        lines += [f"## Truth: {truth}; forms weighted by {how}", ""]
+        lines += [f"{part['repetitions']} repetitions, {part['steps']} steps.", ""]
         lines += _curve_lines(part)
     return "\n".join(lines)
+
+
+def about():
+    """What `next_run.py` says of itself, less the command lines."""
+    return (benchmark.__doc__ or "").split("\n\n    python")[0].split("\n\n", 1)[1]
 
 
 def _speed_line(speed):
@@ -186,7 +196,7 @@ def _curve_lines(part):
     lines += ["", "FLOP from which the mean regret stays below a part of the pilot's:", ""]
     lines += ["| part | paper | random | next |", "|---|---|---|---|"]
     for name, reach in part["flop_to_reach"].items():
-        cells = [f"{reach[s]:.2e}" if np.isfinite(reach[s]) else "not reached" for s in STRATEGIES]
+        cells = [f"{reach[s]:.2e}" if reach[s] else "not reached" for s in STRATEGIES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     at = part["at_equal_flop"]
     lines += ["", f"At {at['flop']:.2e} FLOP, mean difference of regret and 90 % interval:", ""]
@@ -201,7 +211,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=RESULTS / "next_run")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    kinds = {kind: records_of(kind, arguments.work) for kind in KINDS}
+    names = [*KINDS, *(f"{kind}_stacking" for kind in KINDS)]
+    kinds = {kind: records_of(kind, arguments.work) for kind in names}
     done = {kind: summary(r) for kind, r in kinds.items() if r is not None}
     report = {"speed": speed(), "kinds": done}
     write_text(json.dumps(report, indent=1) + "\n", arguments.out / "next_run.json")
