@@ -97,7 +97,8 @@ class ConstraintOptions:
 
     def given(self) -> dict[str, Any]:
         """Those given, by name: empty for all recipes that the source allows."""
-        return {name: v for name, v in asdict(self).items() if v not in (None, False, [])}
+        pairs = asdict(self).items()
+        return {name: v for name, v in pairs if v is not None and v is not False and v != []}
 
 
 def recipe_set(
