@@ -16,7 +16,7 @@ from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.risk import least_quantile, loss_cvar
 from bayes_infolaw.decisions.sensitivity import Sensitivity, sensitivity
-from bayes_infolaw.decisions.value import thompson
+from bayes_infolaw.decisions.value import TIE, thompson
 from bayes_infolaw.decisions.weighted import equal_tailed, weighted_quantile
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
@@ -103,7 +103,7 @@ class Decision(Forecast):
     recipe_quantiles: dict[str, dict[str, float]] | None
     incumbent: Forecast | None
     difference: Gap | None
-    expected_improvement: Estimate | None  # over all draws, on the incumbent
+    expected_improvement: Estimate | None  # on the incumbent; for ei over the half that told it
     p_better: Estimate | None  # than the incumbent, ties counted half
     expected_regret: Estimate  # E[L(recipe) - min L]
     evpi: Estimate  # the same of the recipe of least expected loss: what any study can still gain
@@ -173,7 +173,7 @@ def decide(
         reported_on=chosen.reported_on,
         relative_gap=float(draws.mean(loss - draws.loss(best)) / draws.mean(loss)),
         **_spread(draws, optima, asked.prob),
-        **_against(draws, asked, chosen.recipe),
+        **_against(draws, asked, chosen),
         expected_regret=estimate_mean(draws, loss - optima.loss),
         evpi=estimate_mean(draws, draws.loss(best) - optima.loss),
         equivalent_set=equivalent_set(draws, allowed, best=best, settings=settings),
@@ -241,19 +241,22 @@ def _spread(draws: TargetDraws, optima: DrawOptima, prob: float) -> dict[str, An
     return {"recipe_sd": _by_name(draws, sd), "recipe_quantiles": quantiles}
 
 
-def _against(draws: TargetDraws, asked: Question, recipe: Array) -> dict[str, Any]:
+def _against(draws: TargetDraws, asked: Question, chosen: _Choice) -> dict[str, Any]:
     """The incumbent beside the recipe, under common draws."""
     names = ("incumbent", "difference", "expected_improvement", "p_better")
     if asked.current is None:
         return dict.fromkeys(names)
-    gap = incumbent_losses(draws, asked.current) - draws.loss(recipe)
+    today = incumbent_losses(draws, asked.current)
+    gap = today - draws.loss(chosen.recipe)
+    sign = np.where(np.abs(gap) <= TIE * np.abs(today), 0.0, np.sign(gap))
     ends = equal_tailed(gap, draws.weight, asked.prob) if len(draws) > 1 else (None, None)
     known = asked.incumbent
     parts = (
         None if known is None else forecast(draws, known, asked.prob),
         Gap(float(draws.mean(gap)), *ends),
-        estimate_mean(draws, np.maximum(gap, 0.0)),
-        estimate_mean(draws, 0.5 * (np.sign(gap) + 1.0)),
+        # Chosen for its improvement: only the draws that did not choose tell it without flattery.
+        chosen.value if asked.objective == "ei" else estimate_mean(draws, np.maximum(gap, 0.0)),
+        estimate_mean(draws, 0.5 * (sign + 1.0)),
     )
     return dict(zip(names, parts, strict=True))
 

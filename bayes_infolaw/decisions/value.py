@@ -20,6 +20,7 @@ from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
 
 __all__ = [
+    "TIE",
     "Better",
     "PerfectInformation",
     "Thompson",

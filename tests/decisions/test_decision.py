@@ -91,3 +91,10 @@ def test_a_single_draw_has_no_spread():
 def test_bad_questions_are_named(question, message):
     with pytest.raises(InputError, match=message):
         Question(**question)
+
+
+def test_the_incumbent_itself_ties(draws, decision):
+    same = np.array(list(decision.recipe.values()))
+    again = decide(draws, RecipeSet.free(draws), Question(incumbent=same))
+    assert again.p_better.value == pytest.approx(0.5)
+    assert again.expected_improvement.value == pytest.approx(0, abs=1e-12)
