@@ -55,7 +55,7 @@ def step_functions(records, grid):
 
 
 def flop_to_reach(curves, grid, threshold):
-    """First FLOP of the grid from which the mean regret stays at most the threshold; None: never."""
+    """First FLOP from which the mean regret stays at most the threshold; None: never."""
     mean = curves.mean(axis=0)
     above = np.flatnonzero(mean > threshold)
     first = 0 if not above.size else above[-1] + 1

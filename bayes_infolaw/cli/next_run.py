@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from bayes_infolaw.decisions.stacking import FormWeights
     from bayes_infolaw.posterior.fit import Fit
     from bayes_infolaw.tables import RunTable
 
@@ -46,6 +47,14 @@ def next_run(
             metavar="FLOP",
             help="Most that a candidate may cost; without --candidates, runs within it are "
             "proposed from the fit's own sizes and recipes.",
+        ),
+    ] = None,
+    measured: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE|STUDY",
+            help="Measured runs that the fits do not have: taken in first, by reweighting or a "
+            "refit, and the forms weighed by the density they gave them.",
         ),
     ] = None,
     shares: Annotated[
@@ -126,6 +135,9 @@ def next_run(
     )
     opened = open_fits(fits, allow_unconverged)
     weights = weigh(opened, weight)
+    opened, weights, updates = _updated(opened, weights, measured, data_dir, seed)
+    for fitted in opened.values():
+        fitted.require_usable(allow_unconverged)
     target: dict[str, Any] = {
         "params_nonembedding": params_nonembedding,
         "tokens": tokens,
@@ -139,7 +151,7 @@ def next_run(
     found = _search(opened, plan, target, weights.weights, settings, refit)
     about = about_fits(fits, opened, weights)
     notes = [*about["notes"], *_notes(found), *plan.notes]
-    payload = {**found, **about, "target": target, "notes": notes}
+    payload = {**found, **about, "updates": updates, "target": target, "notes": notes}
     if out:
         from bayes_infolaw.tables.files import write_text
 
@@ -175,6 +187,34 @@ def _labels(pairs: list[str] | None, fits: "Mapping[str, Fit]") -> dict[str, str
             listed = ", ".join(sorted(known)) or "none"
             raise InputError(f"--label: must name a group of a fit ({listed}), got {column!r}")
     return labels
+
+
+def _updated(
+    fits: "dict[str, Fit]",
+    weights: "FormWeights",
+    measured: str | None,
+    data_dir: str | None,
+    seed: int,
+) -> "tuple[dict[str, Fit], FormWeights, list[dict[str, Any]]]":
+    """Fits and weights with new measured runs taken in, and how that was done."""
+    if measured is None:
+        return fits, weights, []
+    from dataclasses import replace
+
+    from bayes_infolaw import read_runs
+    from bayes_infolaw.decisions.update import update_fit, update_weights
+
+    order = next(iter(fits.values())).table.buckets
+    new = read_runs(measured, buckets=order, data_dir=data_dir, prior_dominated=True)
+    after = update_weights(fits, weights.weights, new)
+    done = {name: update_fit(fit, new, seed=seed) for name, fit in fits.items()}
+    told = [
+        {"form": name, "method": u.method, "reason": u.reason, "pareto_k": u.pareto_k, "ess": u.ess}
+        for name, u in done.items()
+    ]
+    said = f"{weights.method}, then the density that each form gave {len(new)} new runs"
+    weighed = replace(weights, weights=after, reason=said)
+    return {name: u.fit for name, u in done.items()}, weighed, told
 
 
 def _plan(
@@ -233,6 +273,8 @@ def _notes(found: dict[str, Any]) -> list[str]:
 def _show(console: "Console", payload: dict[str, Any]) -> None:
     import pandas as pd
 
+    for row in payload["updates"]:
+        console.print("{form}: {method} ({reason}).".format(**row), soft_wrap=True)
     head = "Stop" if payload["stop"] else f"Next: {payload['batch'][0]['run']}"
     console.print(f"{head}: {payload['reason']}.", soft_wrap=True)
     console.print(

@@ -9,6 +9,7 @@ import pytest
 import bayes_infolaw
 from bayes_infolaw.decisions.next_run.propose import propose_runs
 from bayes_infolaw.decisions.next_run.search import next_run
+from bayes_infolaw.decisions.update import update_weights
 
 from .conftest import TARGET, TARGET_FLAGS
 
@@ -16,6 +17,7 @@ FIELDS = {
     *("stop", "reason", "candidates", "batch", "recipe", "expected_loss", "evpi", "evpi_kept"),
     *("value_per_nat", "target_flop", "n_recipes", "draws"),
     *("fits", "weighting", "loss_unit", "simulated", "notes", "target"),
+    "updates",
 }
 OF_CANDIDATE = {"run", "value_per_flop", "regret_reduction", "information_gain", "ess"}
 
@@ -98,6 +100,22 @@ def test_several_fits_count_by_their_weight(run, shipped, fit_file, plan, defaul
     )
     alone = run("next", shipped, *flags).json
     assert one.json["candidates"] == alone["candidates"]
+
+
+def test_measured_runs_are_taken_in_first(run, shipped, fit_file, plan, repo_root, tmp_path):
+    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "heldout.csv")
+    rows[rows["part"] == "unseen recipe"].tail(2).to_csv(tmp_path / "new.csv", index=False)
+    flags = ["--candidates", plan, *TARGET_FLAGS, "--measured", tmp_path / "new.csv", "--json"]
+    answer = run("next", shipped, fit_file, *flags, "--weight", "equal")
+    assert answer.code == 0, answer.err
+    found = answer.json
+    assert [u["form"] for u in found["updates"]] == ["paper_design", "small"]
+    assert found["updates"][0]["method"] == "reweighted"
+    fits = {name: bayes_infolaw.load_fit(p) for name, p in (("a", shipped), ("b", fit_file))}
+    new = bayes_infolaw.read_runs(tmp_path / "new.csv", prior_dominated=True)
+    expected = update_weights(fits, {"a": 0.5, "b": 0.5}, new)
+    weights = [row["weight"] for row in found["fits"]]
+    np.testing.assert_allclose(weights, list(expected.values()), rtol=1e-9)
 
 
 def test_ranking_by_information(run, shipped, plan):
