@@ -21,7 +21,7 @@ __all__ = ["Iterate", "Local", "Program", "solve_program"]
 Array = np.ndarray
 
 MAX_STEPS = 100
-TARGET = 1e-12
+TARGET = 3e-12
 """Stop at this error (complementarity, stationarity and feasibility) relative to F's scale."""
 ROUNDING, PATIENCE = 1e-10, 6
 """Below this error, so many steps without improvement are rounding, and the column ends."""
@@ -92,6 +92,8 @@ class Iterate:
     def products(self, most: Array) -> tuple[Array, Array]:
         """Slack times multiplier of both sides, (m, P) each; zero for v in hard rows."""
         soft = np.isfinite(most)
+        if not soft.any():
+            return self.slack * self.multiplier, np.zeros((1, self.x.shape[1]))
         room = np.where(soft, most - self.multiplier, 0.0)
         return self.slack * self.multiplier, self.over * room
 
@@ -153,7 +155,8 @@ class _Residual:
         soft = np.isfinite(program.most())
         self.n_products = len(below) + int(soft.sum())
         # A soft row is off by what its multiplier makes of it, a hard one by itself.
-        infeasible = np.abs(self.rows * np.where(soft, point.multiplier, 1.0)).max(axis=0)
+        off = self.rows * np.where(soft, point.multiplier, 1.0) if soft.any() else self.rows
+        infeasible = np.abs(off).max(axis=0)
         infeasible += np.abs(self.level).max(axis=0)
         self.error = self.total + np.abs(self.dual).max(axis=0) + infeasible
 
@@ -205,9 +208,14 @@ class _Newton:
     def __init__(self, program: Program, local: Local, point: Iterate, residual: _Residual) -> None:
         self.local, self.point, self.residual = local, point, residual
         self.soft = np.isfinite(program.most())
-        self.room = np.where(self.soft, program.most() - point.multiplier, 1.0)
-        self.over_ratio = np.where(self.soft, point.over / self.room, 0.0)
-        self.weight = 1.0 / (point.slack / point.multiplier + self.over_ratio)
+        self.any_soft = bool(self.soft.any())
+        self.room: Array | float = 1.0
+        self.over_ratio: Array | float = 0.0
+        if self.any_soft:
+            self.room = np.where(self.soft, program.most() - point.multiplier, 1.0)
+            self.over_ratio = np.where(self.soft, point.over / self.room, 0.0)
+        self.ratio = point.slack / point.multiplier
+        self.weight = 1.0 / (self.ratio + self.over_ratio)
         self.systems = SmallSystems(local.matrix(point.multiplier, self.weight))
         columns = np.broadcast_to(
             program.equal.T[:, :, None], (*program.equal.T.shape, point.x.shape[1])
@@ -222,22 +230,24 @@ class _Newton:
         """Steps of x, s, v, multipliers and prices towards complementarity products ``aim``."""
         point, residual = self.point, self.residual
         s_shift = (aim - below) / point.multiplier - point.slack
-        v_shift = np.where(self.soft, (aim - above) / self.room - point.over, 0.0)
+        v_shift: Array | float = 0.0
+        if self.any_soft:
+            v_shift = np.where(self.soft, (aim - above) / self.room - point.over, 0.0)
         shift = residual.rows + s_shift - v_shift
         rhs = -residual.dual - self.local.pull(self.weight * shift)
         free = self.systems.solve(rhs)
         dprice = self.schur.solve(self.equal @ free + residual.level)
         dx = free - np.einsum("nep,ep->np", self.unit, dprice)
         dmultiplier = self.weight * (self.local.push(dx) + shift)
-        ds = s_shift - point.slack / point.multiplier * dmultiplier
-        dv = v_shift + self.over_ratio * dmultiplier
+        ds = s_shift - self.ratio * dmultiplier
+        dv = v_shift + self.over_ratio * dmultiplier if self.any_soft else point.over
         return dx, ds, dv, dmultiplier, dprice
 
     def largest(self, step: tuple[Array, ...]) -> Array:
         """Largest step that keeps slacks and multipliers non-negative, (P,)."""
         point = self.point
         shrink = np.maximum(-step[1] / point.slack, -step[3] / point.multiplier).max(axis=0)
-        if self.soft.any():
+        if self.any_soft:
             above = np.maximum(-step[2] / point.over, step[3] / self.room)
             shrink = np.maximum(shrink, np.where(self.soft, above, 0.0).max(axis=0))
         return 1.0 / np.maximum(shrink, 1e-30)
