@@ -13,6 +13,7 @@ from bayes_infolaw.cli.evaluate import evaluate
 from bayes_infolaw.cli.fit import fit
 from bayes_infolaw.cli.models import models
 from bayes_infolaw.cli.next_run import next_run
+from bayes_infolaw.cli.plan import plan
 from bayes_infolaw.cli.predict import predict
 from bayes_infolaw.cli.recommend import recommend
 from bayes_infolaw.cli.simulate import simulate
@@ -35,7 +36,7 @@ app = typer.Typer(
     "4 refused; 130 stopped.",
 )
 FITTING = (fit, diagnose, predict, validate, recommend, simulate, models, demo)
-DECIDING = (beats,)
+DECIDING = (beats, plan)
 HARNESS = (train, sweep, evaluate)
 for command in (*FITTING, *DECIDING, *HARNESS):
     app.command()(command)

@@ -29,10 +29,14 @@ OPTIONS = {
     | {"--unique-price", "--unique-budget", "--at-least", "--max-buckets", "--held-out"},
     "beats": {"--plan", "--a", "--b", "--weight", "--prob", "--data-dir", "--allow-unconverged"}
     | {"--json"},
+    "plan": {"--compute", "--target-loss", "--probability", "--source-tokens", "--shares"}
+    | {"--label", "--sizes", "--extrapolate", "--ordered", "--free", "--floor", "--cap", "--fix"}
+    | {"--max-repetition", "--max-mean-repetition", "--weight", "--prob", "--allow-unconverged"}
+    | {"--json"},
     "next": {"--params-nonembedding", "--tokens", "--source-tokens", "--candidates", "--budget"}
     | {"--shares", "--flops-per-token", "--overtraining", "--label", "--ordered", "--free", "--q"}
     | {"--rank-by", "--value-per-nat", "--refit", "--outcomes", "--weight", "--seed", "--out"}
-    | {"--data-dir", "--allow-unconverged", "--json"},
+    | {"--measured", "--data-dir", "--allow-unconverged", "--json"},
     "simulate": {"--design", "--parameters", "--noise", "--seed", "--out", "--buckets"}
     | {"--data-dir", "--json"},
     "models": {"--json"},
@@ -65,6 +69,7 @@ ARGUMENTS = {
     "validate": ["table"],
     "recommend": ["fits"],
     "beats": ["fits"],
+    "plan": ["fits"],
     "next": ["fits"],
     "simulate": ["model"],
     "models": ["name"],

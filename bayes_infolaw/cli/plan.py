@@ -1,0 +1,272 @@
+"""``bayes-infolaw plan``: compute, or a loss to reach -> size, tokens and recipe together."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_infolaw.cli import constraints as limits
+from bayes_infolaw.cli import options as opt
+from bayes_infolaw.cli.output import Answer, command, frame_rows, print_frame, print_notes
+from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits, weigh
+from bayes_infolaw.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from bayes_infolaw.decisions.budget import BudgetAnswer
+    from bayes_infolaw.decisions.candidates import BudgetQuestion, Corpus
+    from bayes_infolaw.posterior.fit import Fit
+
+__all__ = ["plan"]
+
+SURE = 0.9  # candidates this likely to be as good as the best are listed as equivalent
+
+
+@command
+def plan(
+    fits: FitFiles,
+    compute: Annotated[
+        float | None, typer.Option(metavar="FLOP", help="Compute C = M K to spend (1e22).")
+    ] = None,
+    target_loss: Annotated[
+        float | None, typer.Option(metavar="LOSS", help="Or a noise-free loss to reach.")
+    ] = None,
+    probability: Annotated[
+        float, typer.Option(help="Probability with which --target-loss must be reached.")
+    ] = 0.9,
+    source_tokens: Annotated[
+        float | None,
+        typer.Option(help="Tokens S of the source corpus; default: the largest fitted run's."),
+    ] = None,
+    shares: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE",
+            help="Source share of a bucket, once each; default: the fitted runs'.",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="The corpus or group, once a column; one left out is a new one.",
+        ),
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Models to choose from (.csv, .parquet): params_nonembedding and, for M, "
+            "flops_per_token or layers, hidden, seq_len; default: any size.",
+        ),
+    ] = None,
+    extrapolate: Annotated[
+        bool,
+        typer.Option("--extrapolate", help="Search beyond the fitted overtraining degrees m too."),
+    ] = False,
+    ordered: Annotated[
+        bool,
+        typer.Option(
+            "--ordered/--free",
+            help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
+        ),
+    ] = False,
+    floor: limits.Floor = None,
+    cap: limits.Cap = None,
+    fix: limits.Fix = None,
+    max_repetition: limits.MaxRepetition = None,
+    max_mean_repetition: limits.MaxMeanRepetition = None,
+    weight: Weights = None,
+    prob: opt.Prob = 0.9,
+    allow_unconverged: opt.AllowUnconverged = False,
+    as_json: opt.AsJson = False,
+) -> Answer:
+    """Choose size, tokens and recipe together: for a compute, or for a loss to reach.
+
+    With --compute the plan of least expected loss; with --target-loss the cheapest plan that
+    reaches it with --probability. Sizes stay where the fitted runs have overtraining degrees m:
+    with fewer than 3 of them, or less than a factor 4, this is refused.
+    """
+    opt.require_prob(prob)
+    if (compute is None) == (target_loss is None):
+        raise InputError("plan: give either --compute or --target-loss")
+    opened = open_fits(fits, allow_unconverged)
+    weights = weigh(opened, weight)
+    wanted = limits.ConstraintOptions(
+        ordered=ordered,
+        floor=floor,
+        cap=cap,
+        fix=fix,
+        max_repetition=max_repetition,
+        max_mean_repetition=max_mean_repetition,
+    )
+    corpus, notes = _corpus(opened, source_tokens, shares, label)
+    question = _question(opened, corpus, weights.weights, wanted, extrapolate)
+    question = _with_sizes(question, sizes)
+    asked: dict[str, Any] = {"target_loss": target_loss, "probability": None, "p_reached": None}
+    if target_loss is None:
+        from bayes_infolaw.decisions.budget import best_plan
+
+        answer = best_plan(question, float(compute or 0.0))
+    else:
+        answer, more = _cheapest(question, target_loss, probability)
+        asked |= more
+    about = about_fits(fits, opened, weights)
+    frame, found = _described(question, answer, prob)
+    payload = about | asked | found | {"constraints": wanted.given()}
+    payload["notes"] = [*about["notes"], *notes, *found["notes"]]
+    return Answer(payload, lambda console: _show(console, frame, payload))
+
+
+def _corpus(
+    fits: "dict[str, Fit]",
+    source_tokens: float | None,
+    shares: list[str] | None,
+    label: list[str] | None,
+) -> "tuple[Corpus, list[str]]":
+    from bayes_infolaw.decisions.candidates import Corpus, require_labels
+    from bayes_infolaw.decisions.sizes import largest_run
+
+    named = opt.named_values(shares or (), "--shares")
+    values = {name: opt.number(text, f"--shares {name}") for name, text in named.items()}
+    labels = opt.named_values(label or (), "--label")
+    require_labels(fits, labels)
+    if source_tokens is not None:
+        return Corpus(source_tokens, values or None, labels), []
+    source = largest_run(fits)["source_tokens"]
+    note = f"source tokens: {source:.4g}, those of the fitted run of the largest compute."
+    return Corpus(source, values or None, labels), [note]
+
+
+def _question(
+    fits: "dict[str, Fit]",
+    corpus: "Corpus",
+    weights: dict[str, float],
+    wanted: limits.ConstraintOptions,
+    extrapolate: bool,
+) -> "BudgetQuestion":
+    from bayes_infolaw.decisions.candidates import BudgetQuestion
+
+    question = BudgetQuestion(fits, corpus, weights, extrapolate=extrapolate)
+    if not wanted.given():
+        return question
+    return replace(question, allowed=lambda draws: limits.recipe_set(wanted, draws))
+
+
+def _with_sizes(question: "BudgetQuestion", path: str | None) -> "BudgetQuestion":
+    from bayes_infolaw.decisions.sizes import read_sizes
+
+    if path is None:
+        return question
+    return replace(question, sizes=read_sizes(path, question.rule))
+
+
+def _cheapest(
+    question: "BudgetQuestion", target_loss: float, probability: float
+) -> "tuple[BudgetAnswer, dict[str, Any]]":
+    from bayes_infolaw.decisions.cheapest import cheapest_plan
+
+    found = cheapest_plan(question, target_loss, probability)
+    asked = {"probability": probability, "p_reached": found.reached}
+    if found.cheaper_fails:
+        return found.answer, asked
+    edge = "the least compute that the law's domain or the search allows"
+    return replace(found.answer, edge=edge), asked
+
+
+def _described(
+    question: "BudgetQuestion", answer: "BudgetAnswer", prob: float
+) -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """Table of the candidates, and the fields of the JSON contract."""
+    from bayes_infolaw.decisions.budget import candidate_table
+    from bayes_infolaw.decisions.weighted import equal_tailed
+
+    best, draws = answer.best, answer.best.draws
+    frame = candidate_table(answer, prob)
+    low, high = equal_tailed(best.loss, draws.weight, prob)
+    equivalent = frame[frame["p_equivalent"] >= SURE]
+    beyond, notes = _beyond(question, answer)
+    fields = {
+        "compute": best.compute,
+        "params_nonembedding": best.params,
+        "tokens": best.tokens,
+        "flops_per_token": best.flops_per_token,
+        "flops_from": "the sizes file or its rule" if question.sizes else question.rule.source,
+        "overtraining": best.overtraining,
+        "fitted_degree": best.fitted_degree,
+        "recipe": dict(zip(draws.buckets, map(float, best.recipe), strict=True)),
+        "repetition": dict(
+            zip(draws.buckets, map(float, draws.repetition(best.recipe)), strict=True)
+        ),
+        "expected_loss": best.expected_loss,
+        "loss_lo": low,
+        "loss_hi": high,
+        "prob": prob,
+        "draws": len(draws),
+        "edge": answer.edge,
+        "degrees_searched": list(answer.searched),
+        "degrees_fitted": [question.degrees.low, question.degrees.high],
+        "source_tokens": question.corpus.source_tokens,
+        "labels": dict(question.corpus.labels),
+        "equivalent": {
+            name: [float(equivalent[name].min()), float(equivalent[name].max())]
+            for name in ("params_nonembedding", "tokens", "overtraining")
+        },
+        "candidates": frame_rows(frame),
+        "beyond": beyond,
+        "notes": notes,
+    }
+    return frame, fields
+
+
+def _beyond(question: "BudgetQuestion", answer: "BudgetAnswer") -> tuple[dict[str, Any], list[str]]:
+    """How far the plan lies beyond the runs of the first fit, and what its level rests on."""
+    import numpy as np
+
+    from bayes_infolaw.decisions.candidates import Rows, plan_rows
+    from bayes_infolaw.posterior.beyond import distance_beyond
+
+    best, fit = answer.best, next(iter(question.kept.values()))
+    params, flops, tokens = np.array([[best.params], [best.flops_per_token], [best.tokens]])
+    recipe = dict(zip(best.draws.buckets, map(float, best.recipe), strict=True))
+    planned = plan_rows(
+        fit, question.corpus, Rows(params, flops, tokens, best.fitted_degree), recipe
+    )
+    distance = distance_beyond(planned.arrays(), fit.table.arrays()).iloc[0].to_dict()
+    notes = list(planned.notes)
+    if question.degrees.fitted:
+        notes.append(
+            "at a fitted degree m the level is that degree's own; elsewhere it is the trend in "
+            "ln m with one new degree's effect, common to all sizes."
+        )
+    if "overtraining" in fit.table.provenance.get("given", ()):
+        notes.append("the fitted runs give m themselves; the plan's follows from M and K.")
+    if answer.edge:
+        notes.append(f"the optimum lies on an edge: {answer.edge}.")
+    return {str(k).removeprefix("beyond_"): v for k, v in distance.items()}, notes
+
+
+def _show(console: "Console", frame: "pd.DataFrame", payload: dict[str, Any]) -> None:
+    text = (
+        "{params_nonembedding:.4g} parameters on {tokens:.4g} tokens, {compute:.4g} FLOP, "
+        "m = {overtraining:.3g}: expected loss {expected_loss:.4f} [{loss_lo:.4f}, {loss_hi:.4f}] "
+        "{loss_unit}, noise-free, {prob:.0%} equal-tailed interval."
+    )
+    console.print(text.format(**payload), soft_wrap=True)
+    if payload["target_loss"] is not None:
+        line = "Loss {target_loss:g} is reached with probability {p_reached:.3f}."
+        console.print(line.format(**payload), soft_wrap=True)
+    shares = ", ".join(
+        f"{name} {share:.3f} (x{payload['repetition'][name]:.2f})"
+        for name, share in payload["recipe"].items()
+    )
+    console.print(f"Recipe (repetition): {shares}.", soft_wrap=True)
+    console.print(f"Sizes: {payload['flops_from']}.", soft_wrap=True)
+    shown = ["params_nonembedding", "tokens", "overtraining", "fitted_degree", "loss_mean"]
+    names = [*shown, "loss_lo", "loss_hi", "behind_mean", "p_best", "p_equivalent"]
+    formats = dict.fromkeys(("loss_mean", "loss_lo", "loss_hi"), ".4f") | {"behind_mean": ".5f"}
+    title = f"Sizes at {payload['compute']:.4g} FLOP; equivalent: loss within 0.1 % of the best"
+    print_frame(console, frame[names], title, formats | {"p_best": ".3f", "p_equivalent": ".3f"})
+    print_notes(console, payload["notes"])
