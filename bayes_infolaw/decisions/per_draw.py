@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayes_infolaw.decisions.box_fill import box_fill
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.dual_bound import Multipliers, lower_bound, multipliers_of
 from bayes_infolaw.decisions.interior_point import solve_program
@@ -33,8 +34,9 @@ INSIDE = 1e-12
 def convex_draw_optima(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:
     """Recipes (J, D) of largest gain in a convex set, and relative gaps of the gain (J,).
 
-    Where the optimum over all recipes lies in the set it is taken, in closed form; ordered sets
-    without other constraints go to `recipes.ordered`; the rest to the interior point method.
+    Where the optimum over all recipes lies in the set it is taken, in closed form, as is the one
+    between floors and caps; ordered sets without other constraints go to `recipes.ordered`; the
+    rest to the interior point method.
     """
     _require_informative(draws, allowed)
     recipes, gap, program, usable = _free_optima(draws)
@@ -48,7 +50,11 @@ def convex_draw_optima(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, A
     if len(lifted.lower) == 0:
         recipes[left], gap[left] = lifted.fixed, 0.0
         return recipes, gap
-    recipes[left], gap[left] = _in_chunks(draws.take(left), allowed)
+    if _is_box(lifted):
+        recipes[left], gap[left] = _filled(draws.take(left), allowed)
+        left = left[~(gap[left] < RETRY_GAP)]
+    if left.size:
+        recipes[left], gap[left] = _in_chunks(draws.take(left), allowed)
     return recipes, gap
 
 
@@ -93,6 +99,23 @@ def _free_optima(draws: TargetDraws) -> tuple[Array, Array, RecipeProgram, Array
     )
     shares, price = water_fill(program)
     return program.full_recipes(shares), relative_gap(program, shares, price), program, usable
+
+
+def _is_box(lifted: Lifted) -> bool:
+    """Whether bounds and the sum are all there is."""
+    return not len(lifted.rows) and len(lifted.equal) == 1 and lifted.kl_max is None
+
+
+def _filled(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:
+    """Closed form recipes between bounds, and gaps: infinite where rounding left the set."""
+    lifted = allowed.lifted
+    recipes, price = box_fill(draws, lifted)
+    prices = Multipliers(np.zeros((0, len(price))), np.zeros(len(price)), price[None])
+    with np.errstate(all="ignore"):
+        x = lifted.split(recipes, draws.capacity)
+        gap = _relative_gap(draws, lifted, DrawGains(draws, lifted), x, prices)
+    inside = allowed.contains(np.nan_to_num(recipes), KEPT)
+    return recipes, np.where(inside, gap, np.inf)
 
 
 def _in_chunks(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:

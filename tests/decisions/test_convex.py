@@ -268,3 +268,17 @@ def test_optima_of_many_random_sets_are_certified():
         mean, tail = least_mean(draws, allowed), least_cvar(draws, allowed, 0.1)
         assert draws.mean(own.loss) <= mean.value * (1 + 1e-12)
         assert mean.value <= tail.value
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_closed_form_between_bounds_agrees_with_the_interior_point_method(seed):
+    """A divergence limit that never binds sends the same set to the other solver."""
+    rng = np.random.default_rng([10, seed])
+    n_buckets = int(rng.integers(2, 8))
+    draws = random_draws(rng, n_buckets, 200, extreme=seed % 2 == 1)
+    boxed = random_set(rng, draws, ("floors", "caps"))
+    even = np.full(n_buckets, 1 / n_buckets)
+    curved = replace(boxed, reference=even, kl_max=5.0)
+    closed, iterated = draw_optima(draws, boxed), draw_optima(draws, curved)
+    np.testing.assert_allclose(closed.loss, iterated.loss, rtol=3e-9)
+    assert np.median(closed.relative_gap) < 1e-13
