@@ -65,22 +65,22 @@ def test_free_and_ordered_agree_with_the_solvers_of_recipes(seed, ordered):
 @named(argvalues=EVERY)
 def test_no_recipe_of_the_set_beats_the_optima(kinds):
     rng = np.random.default_rng([2, len(kinds), EVERY.index(kinds)])
-    for extreme in (False, True):
-        draws = random_draws(rng, int(rng.integers(3, 7)), 40, extreme=extreme)
-        allowed = random_set(rng, draws, kinds)
-        own, mean = draw_optima(draws, allowed), least_mean(draws, allowed)
-        tail = least_cvar(draws, allowed, 0.2)
-        assert allowed.contains(np.array([*own.recipes, mean.recipe, tail.recipe])).all()
-        assert max(own.relative_gap.max(), mean.relative_gap, tail.relative_gap) < GAP_TOLERANCE
-        np.testing.assert_allclose(
-            own.loss, [draws.loss(w)[j] for j, w in enumerate(own.recipes)], rtol=1e-12
-        )
-        rivals = allowed.random(2000, 3)
-        loss = draws.loss(np.concatenate([rivals, own.recipes, mean.recipe[None]]))
-        assert (loss.min(axis=0) >= own.loss * (1 - GAP_TOLERANCE)).all()
-        assert (loss @ draws.weight).min() >= mean.value * (1 - GAP_TOLERANCE)
-        worst = min(cvar(row, draws.weight, 0.2) for row in loss)
-        assert worst >= tail.value * (1 - GAP_TOLERANCE)
+    extreme = EVERY.index(kinds) % 2 == 1
+    draws = random_draws(rng, int(rng.integers(3, 7)), 40, extreme=extreme)
+    allowed = random_set(rng, draws, kinds)
+    own, mean = draw_optima(draws, allowed), least_mean(draws, allowed)
+    tail = least_cvar(draws, allowed, 0.2)
+    assert allowed.contains(np.array([*own.recipes, mean.recipe, tail.recipe])).all()
+    assert max(own.relative_gap.max(), mean.relative_gap, tail.relative_gap) < GAP_TOLERANCE
+    np.testing.assert_allclose(
+        own.loss, [draws.loss(w)[j] for j, w in enumerate(own.recipes)], rtol=1e-12
+    )
+    rivals = allowed.random(1000, 3)
+    loss = draws.loss(np.concatenate([rivals, own.recipes, mean.recipe[None]]))
+    assert (loss.min(axis=0) >= own.loss * (1 - GAP_TOLERANCE)).all()
+    assert (loss @ draws.weight).min() >= mean.value * (1 - GAP_TOLERANCE)
+    worst = min(cvar(row, draws.weight, 0.2) for row in loss)
+    assert worst >= tail.value * (1 - GAP_TOLERANCE)
 
 
 def scipy_constraints(allowed):
@@ -127,7 +127,7 @@ def test_scipy_finds_the_same_optima(kinds):
     rng = np.random.default_rng([4, EVERY.index(kinds)])
     draws = random_draws(rng, 4, 5)
     allowed = random_set(rng, draws, kinds)
-    starts = allowed.random(4, 1)
+    starts = allowed.random(3, 1)
     mean = least_mean(draws, allowed)
     theirs = scipy_minimum(lambda w: draws.loss(w) @ draws.weight, allowed, starts)
     assert theirs == pytest.approx(mean.value, rel=2e-5)
@@ -214,11 +214,11 @@ def test_a_budget_that_only_an_edge_meets(six_buckets):
     allowed = replace(RecipeSet.free(six_buckets), price=price, budget=1.0)
     found = least_mean(six_buckets, allowed)
     assert found.recipe[[0, 1, 4, 5]].max() <= 1e-9
-    segment = np.zeros((10_001, 6))
+    segment = np.zeros((1_001, 6))
     segment[:, 2] = np.linspace(0, 1, len(segment))
     segment[:, 3] = 1 - segment[:, 2]
     best = (six_buckets.loss(segment) @ six_buckets.weight).min()
-    assert found.value == pytest.approx(best, rel=1e-7)
+    assert found.value == pytest.approx(best, rel=1e-6)
     assert found.value <= best
 
 

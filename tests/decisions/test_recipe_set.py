@@ -79,15 +79,14 @@ def test_membership_is_the_definition(kinds):
 @named(argvalues=[*ALL, ("ordered", "divergence", "budget"), ("few buckets", "variation")])
 def test_linear_minima_are_in_the_set_and_below_every_random_recipe(kinds):
     rng = np.random.default_rng([2, len(kinds), len(kinds[0])])
-    for n_buckets in (3, 5):
-        draws = random_draws(rng, n_buckets, 1)
-        allowed = random_set(rng, draws, kinds)
-        recipes = allowed.random(3000, 2)
-        for cost in (*np.eye(n_buckets), *rng.normal(size=(3, n_buckets))):
-            recipe, value = allowed.linear_minimum(cost)
-            assert allowed.contains(recipe)[0]
-            assert value == pytest.approx(cost @ recipe, abs=1e-12)
-            assert (recipes @ cost).min() >= value - 1e-8
+    draws = random_draws(rng, 4, 1)
+    allowed = random_set(rng, draws, kinds)
+    recipes = allowed.random(1000, 2)
+    for cost in (*np.eye(4)[:2], *rng.normal(size=(3, 4))):
+        recipe, value = allowed.linear_minimum(cost)
+        assert allowed.contains(recipe)[0]
+        assert value == pytest.approx(cost @ recipe, abs=1e-12)
+        assert (recipes @ cost).min() >= value - 1e-8
 
 
 def test_linear_minimum_over_linear_rows_is_a_linear_program():
@@ -127,10 +126,10 @@ def test_random_recipes_lie_in_the_set_and_reach_its_ends(kinds):
     rng = np.random.default_rng([4, len(kinds), len(kinds[0])])
     draws = random_draws(rng, 4, 1)
     allowed = random_set(rng, draws, kinds)
-    recipes = allowed.random(4000, 5)
-    assert recipes.shape == (4000, 4)
+    recipes = allowed.random(2000, 5)
+    assert recipes.shape == (2000, 4)
     assert allowed.contains(recipes).all()
-    np.testing.assert_array_equal(recipes, allowed.random(4000, 5))
+    np.testing.assert_array_equal(recipes, allowed.random(2000, 5))
     for unit in np.eye(4):
         low = allowed.linear_minimum(unit)[1]
         high = -allowed.linear_minimum(-unit)[1]
@@ -153,7 +152,7 @@ def test_random_recipes_are_uniform_over_a_polytope():
 def test_random_recipes_are_uniform_over_a_curved_set():
     q = np.array([0.4, 0.3, 0.2, 0.1])
     allowed = make(capacity=np.full(4, 0.35), reference=q, kl_max=0.15, max_mean_repetition=1.1)
-    ours = allowed.random(20_000, 8)
+    ours = allowed.random(8_000, 8)
     simplex = np.random.default_rng(9).dirichlet(10 * q, 400_000)
     weight = np.exp(-((10 * q - 1) * np.log(simplex)).sum(axis=1))
     kept = allowed.contains(simplex)
