@@ -21,6 +21,7 @@ from bayes_infolaw.cli.sweep import sweep
 from bayes_infolaw.cli.thin import thin
 from bayes_infolaw.cli.train import train
 from bayes_infolaw.cli.validate import validate
+from bayes_infolaw.cli.worth import worth
 
 __all__ = ["app"]
 
@@ -36,7 +37,7 @@ app = typer.Typer(
     "4 refused; 130 stopped.",
 )
 FITTING = (fit, diagnose, predict, validate, recommend, simulate, models, demo)
-DECIDING = (beats, plan)
+DECIDING = (beats, plan, worth)
 HARNESS = (train, sweep, evaluate)
 for command in (*FITTING, *DECIDING, *HARNESS):
     app.command()(command)

@@ -33,6 +33,10 @@ OPTIONS = {
     | {"--label", "--sizes", "--extrapolate", "--ordered", "--free", "--floor", "--cap", "--fix"}
     | {"--max-repetition", "--max-mean-repetition", "--weight", "--prob", "--allow-unconverged"}
     | {"--json"},
+    "worth": {"--position", "--tokens", "--price", "--name", "--params-nonembedding"}
+    | {"--target-tokens", "--source-tokens", "--shares", "--flops-per-token", "--overtraining"}
+    | {"--label", "--ordered", "--free", "--max-repetition", "--max-mean-repetition"}
+    | {"--value-per-nat", "--weight", "--prob", "--allow-unconverged", "--json"},
     "next": {"--params-nonembedding", "--tokens", "--source-tokens", "--candidates", "--budget"}
     | {"--shares", "--flops-per-token", "--overtraining", "--label", "--ordered", "--free", "--q"}
     | {"--rank-by", "--value-per-nat", "--refit", "--outcomes", "--weight", "--seed", "--out"}
@@ -70,6 +74,7 @@ ARGUMENTS = {
     "recommend": ["fits"],
     "beats": ["fits"],
     "plan": ["fits"],
+    "worth": ["fits"],
     "next": ["fits"],
     "simulate": ["model"],
     "models": ["name"],

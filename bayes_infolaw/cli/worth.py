@@ -1,0 +1,244 @@
+"""``bayes-infolaw worth``: what a new bucket of a given quality and size is worth at a target."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_infolaw.cli import constraints as limits
+from bayes_infolaw.cli import options as opt
+from bayes_infolaw.cli.output import Answer, command, print_frame, print_notes
+from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits, weigh
+from bayes_infolaw.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from bayes_infolaw.decisions.worth import WorthQuestion
+    from bayes_infolaw.posterior.fit import Fit
+
+__all__ = ["worth"]
+
+TARGET = {
+    "params_nonembedding": "--params-nonembedding",
+    "tokens": "--target-tokens",
+    "source_tokens": "--source-tokens",
+}
+
+
+@command
+def worth(
+    fits: FitFiles,
+    position: Annotated[
+        float,
+        typer.Option(
+            help="Place of the new bucket in the quality order: 0 is the best fitted bucket, 0.5 "
+            "half-way to the next, -0.5 half a step better than the best."
+        ),
+    ],
+    tokens: Annotated[float, typer.Option(help="Tokens of the new bucket.")],
+    price: Annotated[
+        float,
+        typer.Option(metavar="FLOP", help="Price of the whole bucket, in FLOP of the target."),
+    ] = 0.0,
+    name: Annotated[str, typer.Option(help="Name of the new bucket.")] = "new",
+    params_nonembedding: Annotated[
+        float | None,
+        typer.Option(
+            help="Parameters of the target model, embeddings apart; with --target-tokens and "
+            "--source-tokens. Default: the largest fitted run."
+        ),
+    ] = None,
+    target_tokens: Annotated[
+        float | None, typer.Option(help="Tokens K that the target will be trained on.")
+    ] = None,
+    source_tokens: Annotated[
+        float | None, typer.Option(help="Tokens S of its source corpus, the new bucket apart.")
+    ] = None,
+    shares: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE",
+            help="Source share of a bucket, once each; default: the fitted runs'.",
+        ),
+    ] = None,
+    flops_per_token: Annotated[
+        float | None,
+        typer.Option(help="M of the target, training FLOP per token with attention."),
+    ] = None,
+    overtraining: Annotated[
+        float | None, typer.Option(help="The target's degree m itself; else it follows from M.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="The target's corpus or group, once a column; one left out is a new one.",
+        ),
+    ] = None,
+    ordered: Annotated[
+        bool,
+        typer.Option(
+            "--ordered/--free",
+            help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
+        ),
+    ] = False,
+    max_repetition: limits.MaxRepetition = None,
+    max_mean_repetition: limits.MaxMeanRepetition = None,
+    value_per_nat: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FLOP",
+            help="What a unit of loss at the target is worth; default: the compute that would buy "
+            "the same loss without the bucket.",
+        ),
+    ] = None,
+    weight: Weights = None,
+    prob: opt.Prob = 0.9,
+    allow_unconverged: opt.AllowUnconverged = False,
+    as_json: opt.AsJson = False,
+) -> Answer:
+    """Say what a new bucket is worth: how far it lowers the loss, and its break-even price.
+
+    Its density follows from its place in the quality order, draw by draw, without a new fit.
+    Recipes with and without it are those of least expected loss, compared under common draws; the
+    equivalent compute grows model and tokens together at the target's overtraining degree.
+    """
+    from bayes_infolaw.decisions.new_bucket import NewBucket
+    from bayes_infolaw.decisions.worth import bucket_worth
+
+    opt.require_prob(prob)
+    given = {
+        "params_nonembedding": params_nonembedding,
+        "tokens": target_tokens,
+        "source_tokens": source_tokens,
+    }
+    opened = open_fits(fits, allow_unconverged)
+    weights = weigh(opened, weight)
+    target, notes = _target(opened, given, flops_per_token, overtraining)
+    wanted = limits.ConstraintOptions(
+        ordered=ordered, max_repetition=max_repetition, max_mean_repetition=max_mean_repetition
+    )
+    question = _question(opened, target, shares, label)
+    question = replace(question, weights=weights.weights, price=price, value_per_nat=value_per_nat)
+    if wanted.given():
+        question = replace(question, allowed=lambda draws: limits.recipe_set(wanted, draws))
+    found = bucket_worth(question, NewBucket(name, position, tokens), prob)
+    about = about_fits(fits, opened, weights)
+    payload = about | {
+        "name": name,
+        "position": position,
+        "tokens": tokens,
+        **found.to_dict(),
+        "target": target,
+        "labels": dict(question.corpus.labels),
+        "constraints": wanted.given(),
+        "notes": [*about["notes"], *notes, *_beyond_order(opened, position)],
+    }
+    return Answer(payload, lambda console: _show(console, payload))
+
+
+def _target(
+    fits: "Mapping[str, Fit]",
+    given: dict[str, float | None],
+    flops_per_token: float | None,
+    overtraining: float | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """The target's size, tokens, source and M, and how they were come by."""
+    from bayes_infolaw.decisions.sizes import largest_run, size_rule
+
+    missing = [TARGET[field] for field, value in given.items() if value is None]
+    if 0 < len(missing) < len(given):
+        needed = "the target needs all of --params-nonembedding, --target-tokens, --source-tokens"
+        raise InputError(f"worth: {needed}, or none; missing {', '.join(missing)}")
+    degree = {"overtraining": overtraining}
+    if missing:
+        if flops_per_token is not None or overtraining is not None:
+            raise InputError(
+                "worth: --flops-per-token and --overtraining need --params-nonembedding"
+            )
+        run = largest_run(fits)
+        fields = ("params_nonembedding", "tokens", "source_tokens", "flops_per_token")
+        note = "target: the fitted run of the largest compute."
+        return {name: run[name] for name in (*fields, "overtraining")}, [note]
+    rule = size_rule(next(iter(fits.values())).table)
+    target: dict[str, Any] = dict(given)
+    if flops_per_token is not None:
+        return target | {"flops_per_token": flops_per_token} | degree, []
+    flops = float(rule.flops_per_token(given["params_nonembedding"]))
+    return target | {"flops_per_token": flops} | degree, [f"M of the target: {rule.source}."]
+
+
+def _question(
+    fits: "dict[str, Fit]",
+    target: "Mapping[str, Any]",
+    shares: list[str] | None,
+    label: list[str] | None,
+) -> "WorthQuestion":
+    from bayes_infolaw.decisions.candidates import Corpus, require_labels
+    from bayes_infolaw.decisions.worth import WorthQuestion
+
+    named = opt.named_values(shares or (), "--shares")
+    values = {bucket: opt.number(text, f"--shares {bucket}") for bucket, text in named.items()}
+    labels = opt.named_values(label or (), "--label")
+    require_labels(fits, labels)
+    return WorthQuestion(
+        fits,
+        Corpus(target["source_tokens"], values or None, labels),
+        params=target["params_nonembedding"],
+        flops_per_token=target["flops_per_token"],
+        tokens=target["tokens"],
+        overtraining=target["overtraining"],
+    )
+
+
+def _beyond_order(fits: "Mapping[str, Fit]", position: float) -> list[str]:
+    last = next(iter(fits.values())).table.n_buckets - 1
+    if 0 <= position <= last:
+        return []
+    return ["the position lies outside the fitted order: its density goes on with the last step."]
+
+
+def _show(console: "Console", payload: dict[str, Any]) -> None:
+    import pandas as pd
+
+    text = (
+        "With {name} (density {density[mean]:.3f} [{density[lo]:.3f}, {density[hi]:.3f}] of the "
+        "best bucket's, {tokens:.4g} tokens) the expected loss is {loss_with:.4f} instead of "
+        "{loss_without:.4f} {loss_unit}: {drop_mean:.5f} [{drop_lo:.5f}, {drop_hi:.5f}] lower, "
+        "over common draws."
+    )
+    console.print(text.format(**payload), soft_wrap=True)
+    console.print(_worth_sentence(payload), soft_wrap=True)
+    rows = [
+        {
+            "bucket": bucket,
+            "share": share,
+            "repetition": payload["repetition"][bucket],
+            "share without": payload["recipe_without"].get(bucket),
+        }
+        for bucket, share in payload["recipe"].items()
+    ]
+    formats = {"share": ".3f", "repetition": ".2f", "share without": ".3f"}
+    print_frame(console, pd.DataFrame(rows), "Recipes of least expected loss", formats)
+    print_notes(console, payload["notes"])
+
+
+def _worth_sentence(payload: dict[str, Any]) -> str:
+    if payload["value"] is None:
+        much = f"more than {payload['largest_factor']:g} times the target's compute"
+    else:
+        much = f"{payload['value']:.4g} FLOP {_interval(payload, 'value')}"
+    verdict = "worth" if payload["worth_it"] else "not worth"
+    return (
+        f"Break-even price (by {payload['value_from']}): {much}; at {payload['price']:.4g} FLOP it "
+        f"is {verdict} it, with probability {payload['p_worth']:.3f} of paying."
+    )
+
+
+def _interval(payload: dict[str, Any], name: str) -> str:
+    ends = [payload[f"{name}_lo"], payload[f"{name}_hi"]]
+    low, high = ("beyond" if end is None else f"{end:.4g}" for end in ends)
+    return f"[{low}, {high}]"
