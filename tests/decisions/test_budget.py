@@ -14,6 +14,7 @@ from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.sizes import Sizes, read_sizes, size_rule
 from bayes_infolaw.errors import InfeasibleError, InputError, RefusedError
 from bayes_infolaw.laws.overtraining import flops_per_token, overtraining_degree
+from bayes_infolaw.model.spec import spec_from_table
 
 from .made_fits import ALPHA, SHARES, TRUTH, made_fit, simulated
 
@@ -267,3 +268,41 @@ def test_a_file_of_sizes(tmp_path, smooth):
     path.write_text("params_nonembedding\n-3\n")
     with pytest.raises(InputError, match="must be a positive number"):
         read_sizes(path, rule)
+
+
+@pytest.mark.slow
+def test_a_sampled_fit_plans_well_under_the_truth():
+    """Plan by a fit to simulated runs; judge by the law they were simulated from.
+
+    The truth's level is the parabola in ln m through its three intercepts, which the smooth
+    intercept of degree 2 holds.
+    """
+    table = simulated()
+    spec = spec_from_table(
+        {**bi.find_model("infolaw").table, "intercept": {"kind": "smooth", "degree": 2}}
+    )
+    fit = bi.fit(table, spec, draws=250, warmup=400, seed=3)
+    best = best_plan(BudgetQuestion({"f": fit}, Corpus(SOURCE)), COMPUTE).best
+    degrees = np.exp(np.linspace(0, np.log(16), 40))
+    grid = [true_loss(fit, m, recipe) for m in degrees for recipe in random_recipes(150)]
+    found = true_loss(fit, best.overtraining, best.recipe)
+    assert found < min(grid) * (1 + 5e-4)
+    assert np.median(grid) > min(grid) * 1.01
+    error = (best.loss.mean() - found) / best.loss.std()
+    assert abs(error) < 4
+
+
+def true_loss(fit, degree, recipe):
+    """The simulation's own law at a degree, a compute and a recipe."""
+    log_alpha = np.polyval(
+        np.polyfit(np.log([1.0, 4.0, 16.0]), np.log([3.90, 3.95, 4.05]), 2), np.log(degree)
+    )
+    tokens = np.sqrt(degree) * 5.8316 * COMPUTE**0.4757
+    flops = 6e-9 * size_rule(fit.table).params(COMPUTE / tokens)
+    rate, level = 0.14 * np.log(flops) + 0.018, np.log10(tokens / 1e9)
+    packed, source = recipe * tokens / 1e9, np.array(SHARES) * SOURCE / 1e9
+    unique = np.minimum(packed, source)
+    times = np.where(unique > 0, packed / np.where(unique > 0, unique, 1.0), 1.0)
+    density = np.exp(-0.9 * np.arange(4))
+    info = (unique * density * level * -np.expm1(-rate * times / level)).sum()
+    return float(np.exp(log_alpha - 0.05 * np.log(info)))
