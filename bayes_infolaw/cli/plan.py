@@ -38,7 +38,9 @@ def plan(
     ] = 0.9,
     source_tokens: Annotated[
         float | None,
-        typer.Option(help="Tokens S of the source corpus; default: the largest fitted run's."),
+        typer.Option(
+            help="Tokens S of the source corpus; default: the corpus of the largest fitted run."
+        ),
     ] = None,
     shares: Annotated[
         list[str] | None,
@@ -135,9 +137,9 @@ def _corpus(
     require_labels(fits, labels)
     if source_tokens is not None:
         return Corpus(source_tokens, values or None, labels), []
-    source = largest_run(fits)["source_tokens"]
-    note = f"source tokens: {source:.4g}, those of the fitted run of the largest compute."
-    return Corpus(source, values or None, labels), [note]
+    run = largest_run(fits)
+    note = f"corpus: that of the fitted run of the largest compute, S = {run.source_tokens:.4g}."
+    return Corpus(run.source_tokens, values or run.shares, labels or run.labels), [note]
 
 
 def _question(
@@ -264,6 +266,11 @@ def _show(console: "Console", frame: "pd.DataFrame", payload: dict[str, Any]) ->
     )
     console.print(f"Recipe (repetition): {shares}.", soft_wrap=True)
     console.print(f"Sizes: {payload['flops_from']}.", soft_wrap=True)
+    beyond = payload["beyond"]
+    text = "Compute {compute:.3g} and repetition {repetition:.3g} times the largest fitted, "
+    text += "m a factor {degree:.3g} outside; {hull} the convex hull of the fitted runs."
+    hull = "inside" if beyond["inside_hull"] else "outside"
+    console.print(text.format(**beyond, hull=hull), soft_wrap=True)
     shown = ["params_nonembedding", "tokens", "overtraining", "fitted_degree", "loss_mean"]
     names = [*shown, "loss_lo", "loss_hi", "behind_mean", "p_best", "p_equivalent"]
     formats = dict.fromkeys(("loss_mean", "loss_lo", "loss_hi"), ".4f") | {"behind_mean": ".5f"}

@@ -1,6 +1,6 @@
 """``bayes-infolaw worth``: what a new bucket of a given quality and size is worth at a target."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -132,8 +132,7 @@ def worth(
         "position": position,
         "tokens": tokens,
         **found.to_dict(),
-        "target": target,
-        "labels": dict(question.corpus.labels),
+        "target": target | {"shares": question.corpus.shares, "labels": question.corpus.labels},
         "constraints": wanted.given(),
         "notes": [*about["notes"], *notes, *_beyond_order(opened, position)],
     }
@@ -159,12 +158,12 @@ def _target(
             raise InputError(
                 "worth: --flops-per-token and --overtraining need --params-nonembedding"
             )
-        run = largest_run(fits)
+        run = asdict(largest_run(fits))
         fields = ("params_nonembedding", "tokens", "source_tokens", "flops_per_token")
-        note = "target: the fitted run of the largest compute."
-        return {name: run[name] for name in (*fields, "overtraining")}, [note]
+        note = "target: the fitted run of the largest compute, with its corpus."
+        return {name: run[name] for name in (*fields, "overtraining", "shares", "labels")}, [note]
     rule = size_rule(next(iter(fits.values())).table)
-    target: dict[str, Any] = dict(given)
+    target: dict[str, Any] = {**given, "shares": None, "labels": {}}
     if flops_per_token is not None:
         return target | {"flops_per_token": flops_per_token} | degree, []
     flops = float(rule.flops_per_token(given["params_nonembedding"]))
@@ -184,9 +183,10 @@ def _question(
     values = {bucket: opt.number(text, f"--shares {bucket}") for bucket, text in named.items()}
     labels = opt.named_values(label or (), "--label")
     require_labels(fits, labels)
+    corpus = Corpus(target["source_tokens"], values or target["shares"], labels or target["labels"])
     return WorthQuestion(
         fits,
-        Corpus(target["source_tokens"], values or None, labels),
+        corpus,
         params=target["params_nonembedding"],
         flops_per_token=target["flops_per_token"],
         tokens=target["tokens"],

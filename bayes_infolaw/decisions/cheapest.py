@@ -57,7 +57,7 @@ def cheapest_plan(
         As `budget.best_plan`.
     """
     _require(target_loss, probability)
-    start = largest_run(question.kept)["compute"]
+    start = largest_run(question.kept).compute
     search = _Search(question, target_loss, probability, {})
     low, high = _bracket(search, start)
     if low is None:

@@ -15,7 +15,7 @@ from bayes_infolaw.tables.derive import law_flops, model_flops
 from bayes_infolaw.tables.files import read_frame
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["SizeRule", "Sizes", "largest_run", "read_sizes", "size_rule"]
+__all__ = ["LargestRun", "SizeRule", "Sizes", "largest_run", "read_sizes", "size_rule"]
 
 Array = np.ndarray
 STEEPEST = -1.0  # M - N = 12 L h s falls against N = 72 L h^2 as 1 / h, never faster than 1 / N
@@ -104,8 +104,22 @@ def read_sizes(path: str | Path, rule: SizeRule) -> Sizes:
     return Sizes(params, np.asarray(rule.flops_per_token(params) if flops is None else flops))
 
 
-def largest_run(fits: Mapping[str, FittedModel]) -> dict[str, float]:
-    """Size, tokens, M and source of the fitted run of the largest compute, over all fits.
+@dataclass(frozen=True)
+class LargestRun:
+    """The fitted run of the largest compute."""
+
+    params_nonembedding: float
+    tokens: float  # K
+    source_tokens: float  # S
+    flops_per_token: float  # M
+    overtraining: float  # m
+    compute: float  # C
+    shares: dict[str, float]  # of its source, by bucket
+    labels: dict[str, str]  # its corpus and groups
+
+
+def largest_run(fits: Mapping[str, FittedModel]) -> LargestRun:
+    """The run of the largest compute over all fits; the first of several.
 
     Raises
     ------
@@ -114,14 +128,17 @@ def largest_run(fits: Mapping[str, FittedModel]) -> dict[str, float]:
     """
     if not fits:
         raise InputError("fits: at least one is needed, got none")
-    tables = [fit.table.arrays() for fit in fits.values()]
-    runs = max(tables, key=lambda table: table.compute.max())
+    table = max((fit.table for fit in fits.values()), key=lambda t: t.arrays().compute.max())
+    runs = table.arrays()
     i = int(runs.compute.argmax())
-    return {
-        "params_nonembedding": float(runs.params[i]),
-        "tokens": float(runs.tokens[i]),
-        "source_tokens": float(runs.source_tokens[i]),
-        "flops_per_token": float(runs.flops_per_token[i]),
-        "overtraining": float(runs.overtraining[i]),
-        "compute": float(runs.compute[i]),
-    }
+    columns = [*table.groups, *([table.corpus] if table.corpus else [])]
+    return LargestRun(
+        params_nonembedding=float(runs.params[i]),
+        tokens=float(runs.tokens[i]),
+        source_tokens=float(runs.source_tokens[i]),
+        flops_per_token=float(runs.flops_per_token[i]),
+        overtraining=float(runs.overtraining[i]),
+        compute=float(runs.compute[i]),
+        shares=dict(zip(table.buckets, map(float, runs.shares[i]), strict=True)),
+        labels={name: str(table.frame[name].iloc[i]) for name in columns},
+    )

@@ -54,7 +54,7 @@ def relative_gap(
 def _best_response(program: RecipeProgram, prices: Array) -> Array:
     """Shares that maximise ``g_d(w) - p_d w`` over w >= 0; infinite where the price is <= 0."""
     r = program.exposure[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         times = np.maximum(np.log(program.density * r / prices) / r, 1.0)
     exhausted = program.capacity * np.where(prices > 0, times, np.inf)
     return np.where(program.density * program.first_slope[:, None] > prices, exhausted, 0.0)

@@ -63,7 +63,7 @@ def test_the_source_is_the_largest_fitted_runs_by_default(run, three, fit):
     found = run("plan", three, "--compute", "1e21", "--json").json
     runs = fit.table.arrays()
     assert found["source_tokens"] == pytest.approx(runs.source_tokens[runs.compute.argmax()])
-    assert any("source tokens" in note for note in found["notes"])
+    assert any("largest compute" in note for note in found["notes"])
 
 
 def test_people_see_the_plan_and_its_rivals(run, three):
@@ -71,6 +71,7 @@ def test_people_see_the_plan_and_its_rivals(run, three):
     assert "expected loss" in out
     assert "Recipe (repetition)" in out
     assert "carried from the fitted runs" in out
+    assert "times the largest fitted" in out
 
 
 def test_limits_and_sizes(run, three, tmp_path):

@@ -14,7 +14,7 @@ FIELDS = {
     *("recipe_without", "recipe", "repetition", "density", "loss_without", "loss_with"),
     *("drop_mean", "drop_lo", "drop_hi", "p_lower", "equivalent_factor", "equivalent_compute"),
     *("equivalent_lo", "equivalent_hi", "largest_factor", "value", "value_lo", "value_hi"),
-    *("value_from", "price", "p_worth", "worth_it", "prob", "draws", "target", "labels"),
+    *("value_from", "price", "p_worth", "worth_it", "prob", "draws", "target"),
     "constraints",
 }
 BUCKET = ["--position", "0.5", "--tokens", "3e10", "--price", "1e22"]

@@ -49,7 +49,10 @@ def made_fit(kind="smooth", curve=(0.02, 0.03), n_draws=200, seed=0, table=None)
     others = (near(c, 0.002) for c in curve)
     if kind == "clusters":
         others = (near(0.012, 0.002), *(near(e, 0.001) for e in (0.004, -0.006, 0.003)))
-    coefficients = np.stack([near(0.0, 0.01), near(1.0, 0.01), *others], axis=-1)
+    groups = {f"tau_{group}": np.abs(near(0.05, 0.005)) for group in table.groups}
+    levels = (near(0.0, 0.01) for names in anchors.groups.values() for _ in names)
+    pair = near(0.0, 0.01), near(1.0, 0.01)
+    coefficients = np.stack([*pair, *others, *levels], axis=-1)
     draws = {
         "theta": near(0.95, 0.1),
         "lambda_min": near(0.045, 0.004),
@@ -60,6 +63,7 @@ def made_fit(kind="smooth", curve=(0.02, 0.03), n_draws=200, seed=0, table=None)
         "log_alpha": near(1.13, 0.01),
         "beta": near(0.05, 0.001),
         "irreducible_loss": np.zeros(chains),
+        **groups,
     }
     return bi.Fit(
         draws=draws,

@@ -11,7 +11,7 @@ from bayes_infolaw.decisions.budget import best_plan, candidate_table
 from bayes_infolaw.decisions.candidates import BudgetQuestion, Corpus, candidates_at
 from bayes_infolaw.decisions.cheapest import cheapest_plan
 from bayes_infolaw.decisions.recipe_set import RecipeSet
-from bayes_infolaw.decisions.sizes import Sizes, read_sizes, size_rule
+from bayes_infolaw.decisions.sizes import Sizes, largest_run, read_sizes, size_rule
 from bayes_infolaw.errors import InfeasibleError, InputError, RefusedError
 from bayes_infolaw.laws.overtraining import flops_per_token, overtraining_degree
 from bayes_infolaw.model.spec import spec_from_table
@@ -117,6 +117,20 @@ def test_sizes_on_the_trend_share_one_new_degrees_effect(clusters):
     same = candidates_at(without, COMPUTE, np.array([2.0]))[0]
     assert low.expected_loss == pytest.approx(same.expected_loss, abs=1e-3)
     assert low.loss.std() > same.loss.std()
+
+
+def test_an_open_group_is_one_new_level_for_every_candidate():
+    """Its effect (sd 0.05) is the same whichever candidates are asked for together."""
+    table = simulated()
+    webs = np.where(table.frame.index % 2 == 0, "a", "b")
+    table = replace(table, frame=table.frame.assign(web=webs), groups=("web",))
+    question = BudgetQuestion({"f": made_fit("clusters", table=table)}, Corpus(SOURCE))
+    alone = candidates_at(question, COMPUTE, np.array([2.0]))[0]
+    among = candidates_at(question, COMPUTE, np.array([8.0, 2.0, 1.5]))[1]
+    np.testing.assert_allclose(alone.loss, among.loss, rtol=1e-12)
+    fitted = candidates_at(question, COMPUTE, np.array([4.0]), fitted_degree=True)[0]
+    assert alone.loss.std() > 0.15
+    assert (alone.loss - fitted.loss).std() < 0.5 * alone.loss.std()
 
 
 def test_listed_sizes_against_trying_each(smooth):
@@ -252,6 +266,19 @@ def test_sizes_in_between_have_an_architectures_compute():
     plain = size_rule(replace(simulated(), provenance={"flops_from": "params"}))
     assert plain.flops_per_token(1e9) == pytest.approx(6e9)
     assert plain.params(6e9) == pytest.approx(1e9)
+
+
+def test_the_largest_run_brings_its_corpus():
+    table = simulated()
+    half = table.frame.index % 2 == 0
+    frame = table.frame.assign(web=np.where(half, "a", "b"))
+    frame.loc[half, ["share_0", "share_1"]] = [0.15, 0.15]
+    fit = made_fit(table=replace(table, frame=frame, groups=("web",)))
+    run = largest_run({"f": fit})
+    i = int((frame["tokens"] * frame["flops_per_token"]).argmax())
+    assert run.compute == frame["tokens"][i] * frame["flops_per_token"][i]
+    assert run.shares["1"] == frame["share_1"][i]
+    assert run.labels == {"web": frame["web"][i]}
 
 
 def test_a_file_of_sizes(tmp_path, smooth):
