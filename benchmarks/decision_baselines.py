@@ -81,11 +81,16 @@ def report(simulated: list[dict], ladders: list[dict], out: Path) -> None:
     cells = summary(rows)
     text = PREFACE + simulated_tables(rows) + ladder_table(pd.DataFrame(ladders))
     measured = [{k: v for k, v in row.items() if v == v} for row in ladders]  # NaN is not JSON
-    found = {"simulated": cells, "ladders": measured}
-    write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", out / "decision_baselines.json")
+    parts = [f'"{k}": {_lines(v)}' for k, v in (("simulated", cells), ("ladders", measured))]
+    write_text("{\n" + ",\n".join(parts) + "\n}\n", out / "decision_baselines.json")
     write_text(text, out / "decision_baselines.md")
     save(regret_by_method(rows), out / "decision_baselines.png")
     print(text)
+
+
+def _lines(entries: list[dict]) -> str:
+    """A JSON array, an entry a line."""
+    return "[\n" + ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries) + "\n]"
 
 
 @one_blas_thread

@@ -11,7 +11,7 @@ import pytest
 from bayes_infolaw.tables.simulate import expected_log_loss
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-MODULES = ("answers", "plain", "table", "truths")
+MODULES = ("answers", "gp", "plain", "table", "truths")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,17 @@ def test_extra_runs_rank_by_the_truth_at_the_small_scale(bench):
     loss = truth.at(target).loss(asked)[:, 0]
     assert float(truth.at(target).loss(ranked.recipe)[0]) < np.sort(loss)[3]
     assert len(fitted) == 2
+
+
+def test_without_botorch_every_process_says_so(bench, monkeypatch):
+    monkeypatch.setattr(bench["gp"].importlib.util, "find_spec", lambda name: None)
+    truths = bench["truths"]
+    plan = truths.design("paper", 0)
+    runs = truths.table(plan, truths.truths("published", 1)[0], 0).arrays()
+    found = list(bench["gp"].gp_answers(runs, truths.targets(), recipes_of(5), 0))
+    assert len(found) == 8
+    assert {answer.note for _, answer in found} == {"botorch is not installed"}
+    assert all(answer.recipe is None for _, answer in found)
 
 
 def test_tables_have_a_line_a_method_and_say_why_one_is_missing(bench):
