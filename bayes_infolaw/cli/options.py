@@ -61,7 +61,7 @@ Buckets = Annotated[
 Chains = Annotated[int, typer.Option(help="Chains.")]
 Draws = Annotated[int, typer.Option(help="Draws of each chain.")]
 Warmup = Annotated[int, typer.Option(help="Warm-up transitions of each chain.")]
-Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same draws.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same draws.")]
 Backend = Annotated[str, typer.Option(help="numpyro, or pymc (extra `pymc`).")]
 Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
 DataDir = Annotated[

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FitFiles", "Weights", "about_fits", "form_names", "open_fits", "weigh"]
 
+TAKEN = ("pooled", "recommended")
+
 FitFiles = Annotated[
     list[str],
     typer.Argument(metavar="FIT...", help="Fit files written by `fit`: one, or several forms."),
@@ -41,6 +43,8 @@ def form_names(paths: list[str]) -> tuple[str, ...]:
     stems = [Path(path).stem for path in paths]
     names = stems if len(set(stems)) == len(stems) else list(paths)
     for name in names:
+        if name in TAKEN:
+            raise InputError(f"FIT: {name!r} names a recipe of the answer; rename the file")
         if names.count(name) > 1:
             raise InputError(f"FIT: every fit must come once, got {name!r} twice")
     return tuple(names)

@@ -12,10 +12,11 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.equivalent import EquivalentSet, EquivalentSettings, equivalent_set
 from bayes_infolaw.decisions.forms import FormRegret, regret_across_forms
 from bayes_infolaw.decisions.improvement import best_improvement, incumbent_losses
-from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
+from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.risk import least_quantile, loss_cvar
 from bayes_infolaw.decisions.sensitivity import Sensitivity, sensitivity
+from bayes_infolaw.decisions.starts import Search
 from bayes_infolaw.decisions.value import TIE, thompson
 from bayes_infolaw.decisions.weighted import equal_tailed, weighted_quantile
 from bayes_infolaw.errors import InputError
@@ -55,8 +56,9 @@ class Question:
         for name in ("level", "prob"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name}: must lie between 0 and 1, got {getattr(self, name)!r}")
-        if self.q < 1:
-            raise InputError(f"q: must be at least 1, got {self.q!r}")
+        for name, least in (("q", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: must be at least {least}, got {getattr(self, name)!r}")
         if self.incumbent is not None and self.incumbent_loss is not None:
             raise InputError("incumbent: give a recipe or a fixed loss, not both")
         if self.current is None and (self.objective == "ei" or self.q > 1):
@@ -190,7 +192,7 @@ def _choose(
 ) -> _Choice:
     if asked.objective == "ei":
         assert asked.current is not None  # Question refuses it
-        found = best_improvement(draws, allowed, asked.current)
+        found = best_improvement(draws, allowed, asked.current, Search(seed=asked.seed))
         recipe = np.array([found.recipe[name] for name in draws.buckets])
         return _Choice(
             recipe, found.expected_improvement, "the half of the draws that did not choose"
@@ -256,7 +258,7 @@ def _against(draws: TargetDraws, asked: Question, chosen: _Choice) -> dict[str, 
         Gap(float(draws.mean(gap)), *ends),
         # Chosen for its improvement: only the draws that did not choose tell it without flattery.
         chosen.value if asked.objective == "ei" else estimate_mean(draws, np.maximum(gap, 0.0)),
-        estimate_mean(draws, 0.5 * (sign + 1.0)),
+        estimate_probability(draws, 0.5 * (sign + 1.0)),
     )
     return dict(zip(names, parts, strict=True))
 
@@ -264,7 +266,7 @@ def _against(draws: TargetDraws, asked: Question, chosen: _Choice) -> dict[str, 
 def _batch(draws: TargetDraws, allowed: RecipeSet, asked: Question) -> Batch | None:
     if asked.q == 1 or asked.current is None:
         return None
-    return best_batch(draws, allowed, asked.current, asked.q)
+    return best_batch(draws, allowed, asked.current, asked.q, Search(seed=asked.seed))
 
 
 def _across(draws: TargetDraws, allowed: RecipeSet, recipe: Array) -> FormRegret:

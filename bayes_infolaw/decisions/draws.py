@@ -15,6 +15,7 @@ from bayes_infolaw.laws.target import LawAtTarget
 __all__ = ["TargetDraws", "form_weights", "pool"]
 
 Array = np.ndarray
+SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,20 @@ class TargetDraws:
         for i in range(len(self.forms)):
             even[np.flatnonzero(self.form == i)[::2]] = True
         return np.flatnonzero(even), np.flatnonzero(~even)
+
+    def require_recipe(self, name: str, recipe: Array) -> None:
+        """Raise InputError unless these are shares (D,) of sum one over buckets with tokens."""
+        w, n = np.asarray(recipe, dtype=float), len(self.buckets)
+        if w.shape != (n,):
+            raise InputError(f"{name}: must have shape ({n},), got {w.shape}")
+        if not (np.isfinite(w) & (w >= 0)).all():
+            raise InputError(f"{name}: shares must be numbers >= 0, got {w.tolist()}")
+        if abs(w.sum() - 1.0) > SUM_TOLERANCE:
+            raise InputError(f"{name}: shares must sum to 1, got {w.sum():.12g}")
+        empty = np.flatnonzero((w > 0) & (self.capacity <= 0))
+        if empty.size:
+            bucket = self.buckets[empty[0]]
+            raise InputError(f"{name}: bucket {bucket!r} has no tokens, got share {w[empty[0]]:g}")
 
     def repetition(self, recipe: Array) -> Array:
         """Mean epochs T_d = w_d / c_d, at least 1, over a bucket's source; 0 where unused, (D,)."""

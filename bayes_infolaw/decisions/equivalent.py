@@ -10,7 +10,7 @@ import numpy as np
 from bayes_infolaw.decisions.convex import least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.membership import Membership, membership
-from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
+from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
 from bayes_infolaw.decisions.ranges import RangeSearch
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.risk import spread_out
@@ -199,7 +199,7 @@ def _described(members: Membership, recipe: Array, best: Array) -> EquivalentRec
         recipe=_named(draws, recipe),
         repetition=_named(draws, draws.repetition(recipe)),
         loss_gap=estimate_mean(draws, loss - draws.loss(best)),
-        probability=estimate_mean(draws, loss <= members.limit * (1.0 + 1e-12)),
+        probability=estimate_probability(draws, loss <= members.limit * (1.0 + 1e-12)),
     )
 
 

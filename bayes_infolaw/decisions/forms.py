@@ -163,6 +163,7 @@ def regret_across_forms(
         if name in (*draws.forms, POOLED):
             raise InputError(f"recipes: must not have the name of a form or {POOLED!r}: {name!r}")
     parts = {form: draws.of_form(form) for form in draws.forms}
+    _require_name_free(draws.forms)
     best = {form: least_mean(part, allowed).recipe for form, part in parts.items()}
     shown = {**best, POOLED: least_mean(draws, allowed).recipe, **given}
     regret = {
@@ -173,6 +174,11 @@ def regret_across_forms(
         for name, recipe in shown.items()
     }
     return _summed(draws, parts, allowed, shown, regret)
+
+
+def _require_name_free(forms: tuple[str, ...]) -> None:
+    if POOLED in forms:
+        raise InputError(f"fits: the name {POOLED!r} is that of all fits together; rename the fit")
 
 
 def _summed(

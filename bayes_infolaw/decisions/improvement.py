@@ -70,18 +70,15 @@ def incumbent_losses(draws: TargetDraws, incumbent: Array | float) -> Array:
     Raises
     ------
     InputError
-        Another shape, or an incumbent whose loss is not finite (all its tokens in buckets without
-        source tokens).
+        No recipe of the target (shape, sum, a bucket without tokens), or a loss that is not > 0.
     """
     given = np.asarray(incumbent, dtype=float)
-    if given.shape not in ((), (len(draws.buckets),)):
-        raise InputError(
-            f"incumbent must be a loss or have {len(draws.buckets)} shares, got shape {given.shape}"
-        )
-    loss = draws.loss(given) if given.ndim else np.full(len(draws), float(given))
-    if not np.isfinite(loss).all():
-        raise InputError("incumbent must have a finite loss in every draw, got one without")
-    return loss
+    if given.ndim:
+        draws.require_recipe("incumbent", given)
+        return draws.loss(given)
+    if not (np.isfinite(given) and given > 0):
+        raise InputError(f"incumbent: a fixed loss must be a number > 0, got {float(given)!r}")
+    return np.full(len(draws), float(given))
 
 
 def improvement_of(draws: TargetDraws, recipe: Array, losses: Array) -> Estimate:

@@ -7,7 +7,13 @@ import numpy as np
 
 from bayes_infolaw.decisions.draws import TargetDraws
 
-__all__ = ["Estimate", "estimate_mean", "estimate_quantile", "inverse_cdf"]
+__all__ = [
+    "Estimate",
+    "estimate_mean",
+    "estimate_probability",
+    "estimate_quantile",
+    "inverse_cdf",
+]
 
 Array = np.ndarray
 
@@ -43,6 +49,12 @@ def estimate_mean(draws: TargetDraws, values: Array) -> Estimate:
     known = all(error is not None for error in errors)
     se = float(np.sqrt(sum(error for error in errors if error is not None))) if known else None
     return Estimate(float(draws.mean(values)), se)
+
+
+def estimate_probability(draws: TargetDraws, events: Array) -> Estimate:
+    """`estimate_mean` of events (J,), kept in [0, 1]: weights sum to one up to rounding."""
+    found = estimate_mean(draws, events)
+    return Estimate(min(max(found.value, 0.0), 1.0), found.se)
 
 
 def _stratum_error(draws: TargetDraws, values: Array, form: int) -> float | None:

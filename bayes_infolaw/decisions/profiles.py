@@ -87,7 +87,7 @@ def recipe_profiles(
     """
     reference = recipe if incumbent is None else incumbent
     for name, given in (("recipe", recipe), ("incumbent", reference)):
-        _require_recipe(name, given, draws)
+        draws.require_recipe(name, given)
     if not 0 < prob < 1:
         raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
     usable = np.flatnonzero(draws.capacity > 0).tolist()
@@ -174,7 +174,7 @@ def triangle_values(
     """
     if len(draws.buckets) != 3:
         raise InputError(f"buckets: a triangle needs three, got {len(draws.buckets)}")
-    _require_recipe("incumbent", incumbent, draws)
+    draws.require_recipe("incumbent", incumbent)
     recipes = simplex_grid(steps)
     values = {
         "loss_mean": mean_loss(draws, recipes),
@@ -183,17 +183,3 @@ def triangle_values(
     inside = np.ones(len(recipes), dtype=bool) if allowed is None else allowed(recipes)
     kept = {name: np.where(inside, value, np.nan) for name, value in values.items()}
     return pd.DataFrame({**dict(zip(draws.buckets, recipes.T, strict=True)), **kept})
-
-
-def _require_recipe(name: str, recipe: Array, draws: TargetDraws) -> None:
-    w, n = np.asarray(recipe, dtype=float), len(draws.buckets)
-    if w.shape != (n,):
-        raise InputError(f"{name}: must have shape ({n},), got {w.shape}")
-    if not (np.isfinite(w) & (w >= 0)).all():
-        raise InputError(f"{name}: shares must be numbers >= 0, got {w.tolist()}")
-    if abs(w.sum() - 1.0) > TOLERANCE:
-        raise InputError(f"{name}: shares must sum to 1, got {w.sum():.12g}")
-    empty = np.flatnonzero((w > 0) & (draws.capacity <= 0))
-    if empty.size:
-        bucket = draws.buckets[empty[0]]
-        raise InputError(f"{name}: bucket {bucket!r} has no tokens, got share {w[empty[0]]:g}")

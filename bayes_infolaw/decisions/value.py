@@ -14,7 +14,7 @@ import numpy as np
 from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.losses import loss_matrix
-from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
+from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
@@ -160,7 +160,7 @@ def probability_better(draws: TargetDraws, a: Array, b: Array) -> Better:
     """Probability that recipe a has a lower loss than b under the same draw; ties count half."""
     loss_a, loss_b = loss_matrix(draws, np.stack([a, b]))
     tie = _tied(loss_a, loss_b)
-    won = estimate_mean(draws, np.where(tie, 0.5, loss_a < loss_b))
+    won = estimate_probability(draws, np.where(tie, 0.5, loss_a < loss_b))
     return Better(won.value, float(draws.mean(tie)), won.se)
 
 
@@ -175,7 +175,7 @@ def probability_best(draws: TargetDraws, recipes: Array) -> list[Estimate]:
     loss = loss_matrix(draws, recipes)
     best = _tied(loss, loss.min(axis=0))
     share = best / best.sum(axis=0)
-    return [estimate_mean(draws, row) for row in share]
+    return [estimate_probability(draws, row) for row in share]
 
 
 def _tied(first: Array, second: Array) -> Array:

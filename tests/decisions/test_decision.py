@@ -1,10 +1,12 @@
 """A decision's numbers, recomputed from the draws; what it refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bayes_infolaw.decisions.convex import draw_optima, least_cvar
 from bayes_infolaw.decisions.decision import Question, decide
 from bayes_infolaw.decisions.draws import pool
 from bayes_infolaw.decisions.recipe_set import RecipeSet
@@ -83,6 +85,7 @@ def test_a_single_draw_has_no_spread():
         ({"objective": "best"}, "objective: must be one of mean, ei"),
         ({"level": 1.0}, "level: must lie between 0 and 1, got 1.0"),
         ({"q": 0}, "q: must be at least 1, got 0"),
+        ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"objective": "ei"}, "incumbent: objective ei needs one"),
         ({"q": 2}, "incumbent: a batch of 2 needs one"),
         ({"incumbent": NOW, "incumbent_loss": 3.0}, "not both"),
@@ -98,3 +101,72 @@ def test_the_incumbent_itself_ties(draws, decision):
     again = decide(draws, RecipeSet.free(draws), Question(incumbent=same))
     assert again.p_better.value == pytest.approx(0.5)
     assert again.expected_improvement.value == pytest.approx(0, abs=1e-12)
+
+
+def by_name(draws, recipe):
+    return dict(zip(draws.buckets, recipe.tolist(), strict=True))
+
+
+def test_improvement_is_the_mean_over_the_telling_half(draws):
+    found = decide(draws, RecipeSet.free(draws), Question(objective="ei", incumbent=NOW))
+    telling = draws.take(draws.half_positions()[1])
+    gap = telling.loss(NOW) - telling.loss(np.array(list(found.recipe.values())))
+    told = telling.weight @ np.maximum(gap, 0)
+    assert found.objective_value == pytest.approx(told, rel=1e-12)
+    assert found.expected_improvement.value == found.objective_value
+
+
+def test_perfect_information_is_about_the_least_mean_whatever_is_chosen(draws, decision):
+    found = decide(draws, RecipeSet.free(draws), Question(objective="thompson", seed=5))
+    assert found.evpi.value == pytest.approx(decision.evpi.value, rel=1e-9)
+    assert found.expected_regret.value > found.evpi.value
+
+
+def test_cvar_is_the_mean_of_the_worst_rest(draws):
+    found = decide(draws, RecipeSet.free(draws), Question(objective="cvar", level=0.9))
+    wanted = least_cvar(draws, RecipeSet.free(draws), 0.1).recipe
+    assert found.recipe == pytest.approx(by_name(draws, wanted))
+    assert found.recipe != pytest.approx(
+        by_name(draws, least_cvar(draws, RecipeSet.free(draws), 0.9).recipe), abs=1e-6
+    )
+
+
+def test_thompson_is_a_draws_own_optimum(draws):
+    optima = draw_optima(draws, RecipeSet.free(draws)).recipes
+    for seed in (0, 1):
+        found = decide(draws, RecipeSet.free(draws), Question(objective="thompson", seed=seed))
+        distance = np.abs(optima - np.array(list(found.recipe.values()))).max(axis=1)
+        assert distance.min() < 1e-12
+
+
+def test_a_larger_tolerance_gives_wider_ranges(draws, decision):
+    wide = decide(draws, RecipeSet.free(draws), Question(epsilon=0.01))
+    for name, (low, high) in decision.equivalent_set.ranges.items():
+        other = wide.equivalent_set.ranges[name]
+        assert other[0] <= low + 1e-9
+        assert other[1] >= high - 1e-9
+    assert wide.equivalent_set.ranges["a"][1] > decision.equivalent_set.ranges["a"][1] + 0.01
+
+
+@pytest.mark.parametrize(
+    ("incumbent", "message"),
+    [
+        (np.array([0.5, 0.3, 0.3, 0.1]), "incumbent: shares must sum to 1, got 1.2"),
+        (np.array([1.2, -0.2, 0.0, 0.0]), "incumbent: shares must be numbers >= 0"),
+        (np.array([0.5, 0.5]), r"incumbent: must have shape \(4,\)"),
+    ],
+)
+def test_an_incumbent_that_is_no_recipe_is_refused(draws, incumbent, message):
+    with pytest.raises(InputError, match=message):
+        decide(draws, RecipeSet.free(draws), Question(incumbent=incumbent))
+
+
+def test_a_fixed_loss_must_be_one(draws):
+    with pytest.raises(InputError, match=r"a fixed loss must be a number > 0, got -1\.0"):
+        decide(draws, RecipeSet.free(draws), Question(incumbent_loss=-1.0))
+
+
+def test_a_form_must_not_be_called_pooled(draws):
+    named = replace(draws, forms=("a", "pooled"))
+    with pytest.raises(InputError, match="'pooled' is that of all fits together"):
+        decide(named, RecipeSet.free(draws))

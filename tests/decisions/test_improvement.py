@@ -253,9 +253,9 @@ def test_a_guide_has_the_scale_of_the_differences():
 @pytest.mark.parametrize(
     ("incumbent", "n_draws", "message"),
     [
-        (np.ones(3), 20, r"incumbent must be a loss or have 4 shares, got shape \(3,\)"),
-        (np.nan, 20, "incumbent must have a finite loss in every draw"),
-        (np.zeros(4), 20, "incumbent must have a finite loss in every draw"),
+        (np.ones(3), 20, r"incumbent: must have shape \(4,\), got \(3,\)"),
+        (np.nan, 20, "incumbent: a fixed loss must be a number > 0, got nan"),
+        (np.zeros(4), 20, "incumbent: shares must sum to 1, got 0"),
         (3.0, 1, "needs 2 draws or more of 'one', got 1"),
     ],
 )
