@@ -2,8 +2,8 @@
 
     python benchmarks/next_run_report.py
 
-Reads benchmarks/results/next_run/next_run_<kind>.json and writes benchmarks/results/next_run.json
-and next_run.md.
+Reads benchmarks/results/next_run/next_run_<kind>.json and writes benchmarks/results/next_run.json,
+next_run.md and next_run.png.
 """
 
 import argparse
@@ -23,8 +23,10 @@ import bayes_infolaw as bi
 from bayes_infolaw.decisions.next_run.answer import SearchSettings
 from bayes_infolaw.decisions.next_run.search import next_run as search
 from bayes_infolaw.decisions.next_run.search import prepare
+from bayes_infolaw.figures.regret import regret_curves
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.tables.files import write_text
+from bayes_infolaw.whole_file import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = {"params_nonembedding": 6.44e9, "tokens": 425e9, "source_tokens": 425e9}
@@ -205,6 +207,19 @@ def _curve_lines(part):
     return [*lines, ""]
 
 
+def draw(kinds, path):
+    """Regret curves of the kinds weighted by evidence, a panel each."""
+    told = {
+        kind: records for kind, records in kinds.items() if records is not None and kind in KINDS
+    }
+    table = pd.concat([records.assign(truth=kind) for kind, records in told.items()])
+    table = table.rename(columns={"rep": "repetition"})
+    figure = regret_curves(
+        table[["truth", "strategy", "repetition", "flop", "regret"]], "nats per token"
+    )
+    write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+
+
 def main() -> None:
     """Write the report of every kind that was run."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -217,6 +232,7 @@ def main() -> None:
     report = {"speed": speed(), "kinds": done}
     write_text(json.dumps(report, indent=1) + "\n", arguments.out / "next_run.json")
     write_text(text(report), arguments.out / "next_run.md")
+    draw(kinds, arguments.out / "next_run.png")
 
 
 if __name__ == "__main__":
