@@ -28,6 +28,11 @@ class TargetDraws:
         loss_j(w) = E_j + exp(log_level_j - beta_j ln gain_j(w))
 
     the law of `laws.infolaw` with the units of information taken into the level.
+
+    Raises
+    ------
+    InputError
+        Weights that are not positive or do not sum to one.
     """
 
     buckets: tuple[str, ...]  # D names, best first
@@ -42,6 +47,11 @@ class TargetDraws:
     form: Array  # (J,) int, position among `forms`
     forms: tuple[str, ...]  # F names
     loss_unit: str = "nats per token"
+
+    def __post_init__(self) -> None:
+        weight = np.asarray(self.weight, dtype=float)
+        if weight.size and (not (weight > 0).all() or abs(weight.sum() - 1.0) > SUM_TOLERANCE):
+            raise InputError(f"weight: must be > 0 and sum to 1, got a sum of {weight.sum():.12g}")
 
     def __len__(self) -> int:
         return len(self.weight)

@@ -87,3 +87,16 @@ def test_a_bucket_without_tokens_gives_nothing(laws):
 def test_bad_input_is_named(laws, change, weights, message):
     with pytest.raises(InputError, match=message):
         pool(laws | {"b": replace(laws["b"], **change)}, weights)
+
+
+def test_weights_must_be_a_distribution(laws):
+    draws = pool(laws)
+    with pytest.raises(InputError, match="weight: must be > 0 and sum to 1, got a sum of 3"):
+        replace(draws, weight=3 * draws.weight)
+
+
+def test_a_recipe_of_the_target_is_told_from_another(laws):
+    draws = pool({"a": replace(laws["a"], source=np.array([0.0, 8e10, 1.5e11, 2.5e11]))})
+    draws.require_recipe("today", np.array([0.0, 0.5, 0.5, 0.0]))
+    with pytest.raises(InputError, match=r"today: bucket 'a' has no tokens, got share 0\.5"):
+        draws.require_recipe("today", np.array([0.5, 0.5, 0.0, 0.0]))
