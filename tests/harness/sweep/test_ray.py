@@ -14,7 +14,12 @@ from bayes_infolaw.harness.sweep.ray_engine import RayEngine
 
 from .conftest import find_fake_trainer, state_of, step_of, wait_for
 
-pytestmark = [pytest.mark.train, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.slow,
+    # Ray's forks call exec at once; JAX, if a test before loaded it, warns of any fork.
+    pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning"),
+]
 
 HEADER = "run,size,recipe,tokens,source_ratio,seed,seconds,raises"
 WORKER = "bayes_infolaw.harness.sweep.worker"
