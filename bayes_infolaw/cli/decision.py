@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bayes_infolaw.posterior.fit import Fit
     from bayes_infolaw.tables import RunTable
 
-__all__ = ["Opened", "backing", "of_constants", "of_fits", "require_data"]
+__all__ = ["Opened", "backing", "of_constants", "of_fits", "planned", "require_data"]
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Opened:
         from bayes_infolaw.posterior.beyond import distance_beyond
 
         fitted = next(iter(self.fits.values()))
-        planned = _planned(fitted, self.draws, self.target | self.labels, found.recipe)
-        distance = distance_beyond(planned.arrays(), fitted.table.arrays()).iloc[0].to_dict()
+        plan = planned(fitted, self.draws, self.target | self.labels, found.recipe)
+        distance = distance_beyond(plan.arrays(), fitted.table.arrays()).iloc[0].to_dict()
         beyond = {str(name).removeprefix("beyond_"): value for name, value in distance.items()}
-        return {"beyond": beyond, "notes": [*notes, *planned.notes]}
+        return {"beyond": beyond, "notes": [*notes, *plan.notes]}
 
 
 def of_fits(
@@ -192,10 +192,10 @@ def _degree(target: Mapping[str, Any]) -> float | None:
     return float(overtraining_degree(flops, target["tokens"]))
 
 
-def _planned(
+def planned(
     fitted: "Fit", draws: "TargetDraws", target: dict[str, Any], recipe: dict[str, float]
 ) -> "RunTable":
-    """The target with a recipe as a plan of one row."""
+    """The target, its labels included, with a recipe as a plan of one row."""
     import pandas as pd
 
     from bayes_infolaw.posterior.plan import plan_for

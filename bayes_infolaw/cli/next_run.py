@@ -1,13 +1,17 @@
 """``bayes-infolaw next``: fits, a target and candidate runs -> the next run to pay for, or stop."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
+from bayes_infolaw.cli.candidates import allowed_recipes, candidate_runs
+from bayes_infolaw.cli.measured import Updating, saved, taken_in, updated_files
 from bayes_infolaw.cli.output import Answer, command, print_frame, print_notes, progress, to_json
-from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits, weigh
+from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits
 from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +19,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from bayes_infolaw.decisions.stacking import FormWeights
     from bayes_infolaw.posterior.fit import Fit
     from bayes_infolaw.tables import RunTable
 
@@ -54,7 +57,14 @@ def next_run(
         typer.Option(
             metavar="TABLE|STUDY",
             help="Measured runs that the fits do not have: taken in first, by reweighting or a "
-            "refit, and the forms weighed by the density they gave them.",
+            "refit, and the forms weighed by the density they gave them, from equal weights on "
+            "unless --weight says otherwise.",
+        ),
+    ] = None,
+    updated: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Write the fits with the --measured runs there, for `recommend`."
         ),
     ] = None,
     shares: Annotated[
@@ -80,6 +90,14 @@ def next_run(
     ordered: Annotated[
         bool, typer.Option("--ordered/--free", help="Keep the paper's ordering at the target.")
     ] = False,
+    ordered_repetition: limits.OrderedRepetition = False,
+    floor: limits.Floor = None,
+    cap: limits.Cap = None,
+    fix: limits.Fix = None,
+    max_repetition: limits.MaxRepetition = None,
+    max_mean_repetition: limits.MaxMeanRepetition = None,
+    at_least: limits.AtLeast = None,
+    max_buckets: limits.MaxBuckets = None,
     q: Annotated[int, typer.Option("--q", help="Runs (or sets) of the batch.")] = 1,
     rank_by: Annotated[
         str, typer.Option(help="value (regret reduction per FLOP) or information (nats per FLOP).")
@@ -123,6 +141,18 @@ def next_run(
 
     opt.require_folder(out)
     _require_request(candidates, budget, flops_per_token, overtraining)
+    files = updated_files(fits, measured, updated)
+    wanted = limits.ConstraintOptions(
+        ordered=ordered,
+        ordered_repetition=ordered_repetition,
+        floor=floor,
+        cap=cap,
+        fix=fix,
+        max_repetition=max_repetition,
+        max_mean_repetition=max_mean_repetition,
+        at_least=at_least,
+        max_buckets=max_buckets,
+    )
     if refit < 0:
         raise InputError(f"--refit: must be a whole number >= 0, got {refit}")
     settings = SearchSettings(
@@ -134,8 +164,7 @@ def next_run(
         seed=seed,
     )
     opened = open_fits(fits, allow_unconverged)
-    weights = weigh(opened, weight)
-    opened, weights, updates = _updated(opened, weights, measured, data_dir, seed)
+    opened, weights, updates, news = taken_in(opened, Updating(measured, weight, data_dir, seed))
     for fitted in opened.values():
         fitted.require_usable(allow_unconverged)
     target: dict[str, Any] = {
@@ -147,11 +176,16 @@ def next_run(
         "overtraining": overtraining,
         "labels": _labels(label, opened),
     }
-    plan = _plan(opened, weights.weights, candidates, budget, target, ordered, data_dir)
+    settings = replace(settings, allowed=allowed_recipes(wanted, opened, target))
+    leading = opened[max(opened, key=lambda name: weights.weights[name])]
+    plan = candidate_runs(leading, candidates, budget, target, settings, data_dir)
     found = _search(opened, plan, target, weights.weights, settings, refit)
     about = about_fits(fits, opened, weights)
-    notes = [*about["notes"], *_notes(found), *plan.notes]
+    notes = [*about["notes"], *news, *_notes(found), *plan.notes]
     payload = {**found, **about, "updates": updates, "target": target, "notes": notes}
+    payload["constraints"] = wanted.given()
+    if files:
+        payload["notes"] += saved(opened, weights.weights, files)
     if out:
         from bayes_infolaw.tables.files import write_text
 
@@ -187,59 +221,6 @@ def _labels(pairs: list[str] | None, fits: "Mapping[str, Fit]") -> dict[str, str
             listed = ", ".join(sorted(known)) or "none"
             raise InputError(f"--label: must name a group of a fit ({listed}), got {column!r}")
     return labels
-
-
-def _updated(
-    fits: "dict[str, Fit]",
-    weights: "FormWeights",
-    measured: str | None,
-    data_dir: str | None,
-    seed: int,
-) -> "tuple[dict[str, Fit], FormWeights, list[dict[str, Any]]]":
-    """Fits and weights with new measured runs taken in, and how that was done."""
-    if measured is None:
-        return fits, weights, []
-    from dataclasses import replace
-
-    from bayes_infolaw import read_runs
-    from bayes_infolaw.decisions.update import update_fit, update_weights
-
-    order = next(iter(fits.values())).table.buckets
-    new = read_runs(measured, buckets=order, data_dir=data_dir, prior_dominated=True)
-    after = update_weights(fits, weights.weights, new)
-    done = {name: update_fit(fit, new, seed=seed) for name, fit in fits.items()}
-    told = [
-        {"form": name, "method": u.method, "reason": u.reason, "pareto_k": u.pareto_k, "ess": u.ess}
-        for name, u in done.items()
-    ]
-    said = f"{weights.method}, then the density that each form gave {len(new)} new runs"
-    weighed = replace(weights, weights=after, reason=said)
-    return {name: u.fit for name, u in done.items()}, weighed, told
-
-
-def _plan(
-    fits: "Mapping[str, Fit]",
-    weights: "Mapping[str, float]",
-    candidates: str | None,
-    budget: float | None,
-    target: dict[str, Any],
-    ordered: bool,
-    data_dir: str | None,
-) -> "RunTable":
-    """Candidates as given, those over the budget left out, or proposed within it."""
-    from bayes_infolaw.decisions.next_run.propose import propose_runs, within_budget
-    from bayes_infolaw.posterior.plan import plan_for
-    from bayes_infolaw.recipes.expected import expected_loss_recipe
-
-    leading = fits[max(weights, key=lambda name: weights[name])]
-    if candidates is not None:
-        plan = plan_for(leading, opt.read_planned(leading, candidates, data_dir))
-        return plan if budget is None else within_budget(plan, budget)
-    assert budget is not None
-    recipe = expected_loss_recipe(leading.target(**target), ordered=ordered).recipe
-    return propose_runs(
-        leading, budget, recipe=recipe, shares=target["shares"], labels=target["labels"]
-    )
 
 
 def _search(

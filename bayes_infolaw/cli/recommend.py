@@ -9,6 +9,7 @@ import typer
 from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
 from bayes_infolaw.cli.decision import backing, of_constants, of_fits, require_data
+from bayes_infolaw.cli.decision_figures import Drawing, require_drawing
 from bayes_infolaw.cli.output import Answer, command, to_json
 from bayes_infolaw.cli.several import Weights
 from bayes_infolaw.cli.show_decision import show_decision
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from bayes_infolaw.cli.decision import Opened
     from bayes_infolaw.decisions.decision import Question
+    from bayes_infolaw.decisions.draws import TargetDraws
+    from bayes_infolaw.decisions.recipe_set import RecipeSet
 
 __all__ = ["recommend"]
 
@@ -125,6 +128,14 @@ def recommend(
         str | None,
         typer.Option(metavar="FILE.json", help="Write the answer there; usable as --incumbent."),
     ] = None,
+    figures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Draw optima, profiles, trend and, of three buckets, ternary.png there (extra "
+            "plots); made if it does not exist.",
+        ),
+    ] = None,
     table: opt.FittedTable = None,
     data_dir: opt.DataDir = None,
     allow_unconverged: opt.AllowUnconverged = False,
@@ -136,6 +147,7 @@ def recommend(
     noise-free. With --constants there is no posterior, and intervals are null.
     """
     opt.require_folder(out)
+    require_drawing(figures)
     if (not fits) == (constants is None):
         raise InputError(
             "recommend: give either a fit file (or several forms), or --constants published"
@@ -179,6 +191,15 @@ def recommend(
     allowed = limits.recipe_set(wanted, opened.draws, current)
     payload = opened.answer(allowed, _question(asked), wanted.given())
     payload["backing"] = backing(opened.fits, held_out)
+    payload["figures"] = None
+    if figures is not None:
+
+        def limited(draws: "TargetDraws") -> "RecipeSet":
+            return limits.recipe_set(wanted, draws, current)
+
+        drawing = Drawing(opened, limited, payload["recipe"], current, prob)
+        payload["figures"], notes = drawing.write(Path(figures))
+        payload["notes"] = [*payload["notes"], *notes]
     if out:
         _write(payload, Path(out))
     return Answer(payload, lambda console: show_decision(console, payload))

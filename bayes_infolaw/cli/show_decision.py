@@ -20,6 +20,8 @@ def show_decision(console: "Console", payload: dict[str, Any]) -> None:
     _show_forms(console, payload)
     _show_sensitivity(console, payload)
     _show_beyond(console, payload)
+    files = (payload["figures"] or {}).items()
+    print_notes(console, [f"{name}: {path}" for name, path in files], "Figures")
     print_notes(console, payload["notes"])
 
 
@@ -68,9 +70,10 @@ def _gain(payload: dict[str, Any]) -> str:
     ends = f" [{gap['lo']:.5f}, {gap['hi']:.5f}]" if gap["lo"] is not None else ""
     now = payload["incumbent"]
     at = f"The incumbent is expected at {now['expected_loss']:.4f}: " if now else "Fixed loss: "
+    told = f" (over {payload['reported_on']})" if payload["objective"] == "ei" else ""
     return (
         f"{at}{gap['mean']:+.5f}{ends} against the recipe; expected improvement "
-        f"{payload['expected_improvement']:.5f}, P(better) {payload['p_better']:.3f}."
+        f"{payload['expected_improvement']:.5f}{told}, P(better) {payload['p_better']:.3f}."
     )
 
 
@@ -148,6 +151,10 @@ def _show_beyond(console: "Console", payload: dict[str, Any]) -> None:
         text += "m a factor {degree:.3g} outside; {hull} the convex hull of the fitted runs."
         hull = "inside" if beyond["inside_hull"] else "outside"
         console.print(text.format(**beyond, hull=hull), soft_wrap=True)
+    scores = backing["leave_one_out"] if backing else {}
+    if scores:
+        told = ", ".join(f"{name} {row['elpd_per_run']:.3f}" for name, row in scores.items())
+        console.print(f"Leave-one-out elpd per run: {told}.", soft_wrap=True)
     if backing and backing["held_out"]:
         found = backing["held_out"]
         console.print(

@@ -17,7 +17,7 @@ FIELDS = {
     *("stop", "reason", "candidates", "batch", "recipe", "expected_loss", "evpi", "evpi_kept"),
     *("value_per_nat", "target_flop", "n_recipes", "draws"),
     *("fits", "weighting", "loss_unit", "simulated", "notes", "target"),
-    "updates",
+    *("updates", "constraints"),
 }
 OF_CANDIDATE = {"run", "value_per_flop", "regret_reduction", "information_gain", "ess"}
 
@@ -116,6 +116,98 @@ def test_measured_runs_are_taken_in_first(run, shipped, fit_file, plan, repo_roo
     expected = update_weights(fits, {"a": 0.5, "b": 0.5}, new)
     weights = [row["weight"] for row in found["fits"]]
     np.testing.assert_allclose(weights, list(expected.values()), rtol=1e-9)
+
+
+# What `recommend` would decide between, and the same of `next`.
+LIMITS = [
+    ["--cap", "0=0.3", "--floor", "4=0.05"],
+    ["--max-repetition", "3", "--max-mean-repetition", "1.5"],
+    ["--ordered-repetition", "--fix", "3=0.1"],
+    ["--ordered", "--cap", "0=0.4"],
+    ["--max-buckets", "2", "--at-least", "1=0.58"],
+]
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_limits_are_those_of_recommend(run, shipped, plan, default, limits):
+    """Perfect information is worth the same, 1e-6 relative, to one choice under one set."""
+    found = run("next", shipped, "--candidates", plan, *TARGET_FLAGS, *limits, "--json")
+    assert found.code == 0, found.err
+    ours = found.json
+    theirs = run("recommend", shipped, *TARGET_FLAGS, *limits, "--json").json
+    assert ours["constraints"] == theirs["constraints"]
+    assert ours["evpi"] == pytest.approx(theirs["evpi"], rel=1e-6, abs=1e-12)
+    assert ours["expected_loss"] == pytest.approx(theirs["expected_loss"], rel=1e-9)
+    assert ours["evpi"] != pytest.approx(default["evpi"], rel=1e-3)
+    assert ours["evpi_kept"] > 0.97
+    assert all(c["regret_reduction"] <= ours["evpi"] * 1.05 + 1e-12 for c in ours["candidates"])
+
+
+def test_limits_hold_for_proposals_as_well(run, shipped):
+    flags = ["--budget", "6e19", *TARGET_FLAGS, "--cap", "0=0.2", "--json"]
+    found = run("next", shipped, *flags).json
+    assert found["recipe"]["0"] <= 0.2 + 1e-9
+    assert any("-target-" in c["run"] for c in found["candidates"])
+
+
+def test_an_empty_set_is_one_error(run, shipped, plan):
+    limits = ["--floor", "0=0.6", "--cap", "0=0.5"]
+    answer = run("next", shipped, "--candidates", plan, *TARGET_FLAGS, *limits, "--json")
+    theirs = run("recommend", shipped, *TARGET_FLAGS, *limits, "--json")
+    assert (answer.code, answer.out, answer.crash) == (theirs.code, "", None)
+    assert answer.code != 0
+    assert answer.err == theirs.err.replace("recommend", "next")
+
+
+@pytest.fixture(scope="module")
+def new_runs(repo_root, tmp_path_factory):
+    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "heldout.csv")
+    path = tmp_path_factory.mktemp("new") / "new.csv"
+    rows[rows["part"] == "unseen recipe"].tail(2).to_csv(path, index=False)
+    return path
+
+
+def test_measured_runs_start_from_equal_weights(run, shipped, fit_file, plan, new_runs):
+    flags = ["--candidates", plan, *TARGET_FLAGS, "--measured", new_runs, "--json"]
+    first, second = (
+        run("next", shipped, fit_file, *flags, *weight).json
+        for weight in ([], ["--weight", "equal"])
+    )
+    assert first["fits"] == second["fits"]
+    assert any("start from equal weights" in note for note in first["notes"])
+    assert not any("start from equal weights" in note for note in second["notes"])
+    assert all(row["weight"] > 0 for row in first["fits"])
+
+
+def test_updated_fits_are_what_recommend_takes_up(run, shipped, fit_file, plan, new_runs, tmp_path):
+    folder = tmp_path / "after"
+    flags = ["--candidates", plan, *TARGET_FLAGS, "--measured", new_runs, "--json"]
+    answer = run("next", shipped, fit_file, *flags, "--updated", folder)
+    assert answer.code == 0, answer.err
+    found = answer.json
+    words = next(n for n in found["notes"] if "recommend" in n).split(": recommend ")[1].split()
+    assert {p.name for p in folder.iterdir()} == {shipped.name, fit_file.name}
+    before, after = (bayes_infolaw.load_fit(p) for p in (shipped, folder / shipped.name))
+    assert len(after.table) == len(before.table) + 2
+    theirs = run("recommend", *words, *TARGET_FLAGS, "--json")
+    assert theirs.code == 0, theirs.err
+    assert theirs.json["evpi"] == pytest.approx(found["evpi"], rel=0.02)
+    weights = [row["weight"] for row in found["fits"]]
+    assert [row["weight"] for row in theirs.json["fits"]] == pytest.approx(weights, rel=1e-12)
+
+
+def test_updated_needs_runs_and_spares_the_fits(run, shipped, plan, new_runs, tmp_path):
+    flags = ["next", shipped, "--candidates", plan, *TARGET_FLAGS]
+    alone = run(*flags, "--updated", tmp_path / "x")
+    assert (alone.code, alone.crash) == (2, None)
+    assert "--updated: needs --measured" in alone.err
+    kept = shipped.read_bytes()
+    for folder, word in ((shipped.parent, "overwrite"), (new_runs, "folder")):
+        answer = run(*flags, "--measured", new_runs, "--updated", folder)
+        assert (answer.code, answer.crash) == (2, None)
+        assert word in answer.err
+    assert shipped.read_bytes() == kept
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ranking_by_information(run, shipped, plan):

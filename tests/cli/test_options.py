@@ -26,7 +26,8 @@ OPTIONS = {
     | {"--weight", "--objective", "--level", "--incumbent-loss", "--q", "--epsilon", "--seed"}
     | {"--ordered-repetition", "--floor", "--cap", "--fix"}
     | {"--max-repetition", "--max-mean-repetition", "--kl-max", "--tv-max", "--price", "--budget"}
-    | {"--unique-price", "--unique-budget", "--at-least", "--max-buckets", "--held-out"},
+    | {"--unique-price", "--unique-budget", "--at-least", "--max-buckets", "--held-out"}
+    | {"--figures"},
     "beats": {"--plan", "--a", "--b", "--weight", "--prob", "--data-dir", "--allow-unconverged"}
     | {"--json"},
     "plan": {"--compute", "--target-loss", "--probability", "--source-tokens", "--shares"}
@@ -40,7 +41,9 @@ OPTIONS = {
     "next": {"--params-nonembedding", "--tokens", "--source-tokens", "--candidates", "--budget"}
     | {"--shares", "--flops-per-token", "--overtraining", "--label", "--ordered", "--free", "--q"}
     | {"--rank-by", "--value-per-nat", "--refit", "--outcomes", "--weight", "--seed", "--out"}
-    | {"--measured", "--data-dir", "--allow-unconverged", "--json"},
+    | {"--ordered-repetition", "--floor", "--cap", "--fix", "--max-repetition"}
+    | {"--max-mean-repetition", "--at-least", "--max-buckets", "--measured", "--updated"}
+    | {"--data-dir", "--allow-unconverged", "--json"},
     "simulate": {"--design", "--parameters", "--noise", "--seed", "--out", "--buckets"}
     | {"--data-dir", "--json"},
     "models": {"--json"},

@@ -18,7 +18,7 @@ FIELDS = {
     *("target", "labels", "beyond", "fits", "weighting", "constraints", "backing"),
     *("objective", "objective_value", "objective_se", "reported_on", "expected_improvement"),
     *("p_better", "expected_regret", "evpi", "equivalent_set", "standard_errors"),
-    *("batch", "across_forms", "sensitivity"),
+    *("batch", "across_forms", "sensitivity", "figures"),
 }
 INCUMBENT = {"0": 0.5, "1": 0.3, "2": 0.2}
 NOW = ",".join(f"{name}={share}" for name, share in INCUMBENT.items())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.errors import InputError
 
 __all__ = ["ESS_MIN", "CandidateValue", "NextRun", "SearchSettings", "decided", "ranked"]
@@ -18,7 +19,8 @@ ESS_MIN = 100.0
 class SearchSettings:
     """How to search; `outcomes` is a power of two, `recipes` the clusters of optima."""
 
-    ordered: bool = False
+    ordered: bool = False  # over all recipes; `allowed` has an ordering of its own
+    allowed: RecipeSet | None = None  # at the target; None: all recipes, or all ordered ones
     outcomes: int = 128
     recipes: int = 96
     q: int = 1
@@ -31,6 +33,9 @@ class SearchSettings:
             raise InputError(f"q: must be a whole number >= 1, got {self.q!r}")
         if self.rank_by not in ("value", "information"):
             raise InputError(f"rank_by: must be value or information, got {self.rank_by!r}")
+        if self.ordered and self.allowed is not None and self.allowed.ordering != "shares":
+            kind = self.allowed.ordering
+            raise InputError(f"ordered: allowed must have ordering 'shares' as well, got {kind!r}")
         worth = self.value_per_nat
         if worth is not None and not (np.isfinite(worth) and worth > 0):
             raise InputError(f"value_per_nat: must be FLOP per nat > 0, got {worth!r}")

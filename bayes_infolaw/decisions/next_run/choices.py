@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
+from scipy.spatial import cKDTree
 
+from bayes_infolaw.decisions.convex import draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.laws.target import LawAtTarget
 from bayes_infolaw.recipes.expected import expected_loss_recipe
 from bayes_infolaw.recipes.optima import optimal_recipes
+from bayes_infolaw.threads import one_blas_thread
 
 __all__ = ["Choices", "recipe_choices"]
 
@@ -33,7 +37,7 @@ class Choices:
     member: Array  # (J,) int: draws with alike loss differences are of one class
     expected_loss: float  # of the first recipe, loss unit
     evpi: float  # loss unit: mean gain of each draw's own best recipe in the set
-    evpi_free: float  # the same over all recipes
+    evpi_free: float  # the same over all recipes, or all that are allowed
 
     @property
     def evpi_kept(self) -> float:
@@ -46,6 +50,7 @@ def recipe_choices(
     draws: TargetDraws,
     *,
     ordered: bool = False,
+    allowed: RecipeSet | None = None,
     count: int = 96,
     seed: int = 0,
 ) -> Choices:
@@ -60,7 +65,10 @@ def recipe_choices(
     draws : TargetDraws
         ``pool(laws, ...)``.
     ordered : bool
-        Keep the paper's ordering ``w_0 >= w_1 >= ...``.
+        Keep the paper's ordering ``w_0 >= w_1 >= ...``; with `allowed`, its own ordering counts.
+    allowed : RecipeSet, optional
+        At the same target: then every recipe is of this set, and perfect information is worth what
+        it is worth to a choice within it.
     count : int
         Clusters, at least 1.
 
@@ -68,9 +76,13 @@ def recipe_choices(
     ------
     InputError
         ``count`` below 1.
+    InfeasibleError
+        No recipe is allowed.
     """
     if count < 1:
         raise InputError(f"count: must be a whole number >= 1, got {count!r}")
+    if allowed is not None:
+        return _limited_choices(draws, allowed, count, seed)
     optima = np.concatenate(
         [optimal_recipes(laws[f], ordered=ordered).recipes for f in draws.forms]
     )
@@ -80,6 +92,19 @@ def recipe_choices(
     first = spread[np.argmin(draws.loss(spread) @ draws.weight)]
     recipes = np.concatenate([spread, 0.5 * (first + spread)])
     return choices_of(draws, recipes, _own_loss(draws, optima))
+
+
+@one_blas_thread
+def _limited_choices(draws: TargetDraws, allowed: RecipeSet, count: int, seed: int) -> Choices:
+    """The same of a set: centres and half-way points are of it where it is convex."""
+    optima = draw_optima(draws, allowed)
+    best = least_mean(draws, allowed).recipe
+    means = [least_mean(draws.of_form(form), allowed).recipe for form in draws.forms]
+    centres = _clusters(optima.recipes, draws, count, seed, allowed)
+    spread = np.concatenate([best[None], np.array(means), centres])
+    halfway = 0.5 * (best + spread[1:])
+    recipes = np.concatenate([spread, halfway[allowed.contains(halfway)]])
+    return choices_of(draws, recipes, optima.loss)
 
 
 def choices_of(draws: TargetDraws, recipes: Array, own_loss: Array | None = None) -> Choices:
@@ -133,19 +158,36 @@ def _parts(values: Array, weight: Array, count: int) -> Array:
     return member
 
 
-def _clusters(optima: Array, draws: TargetDraws, count: int, seed: int) -> Array:
+def _clusters(
+    optima: Array, draws: TargetDraws, count: int, seed: int, allowed: RecipeSet | None = None
+) -> Array:
     """Centres of clusters within every form, so that a form of small weight has its recipes too."""
     each = max(1, count // len(draws.forms))
     rng = np.random.default_rng([seed, 6])
     parts = []
     for i in range(len(draws.forms)):
-        own = np.unique(optima[draws.form == i].round(6), axis=0)
-        own /= own.sum(axis=1, keepdims=True)
+        own = _distinct(optima[draws.form == i], exact=allowed is not None)
         if len(own) > each:
             start = own[rng.choice(len(own), each, replace=False)]
-            own = _centres(own, start)
+            centres = _centres(own, start)
+            own = centres if allowed is None else _moved_inside(centres, own, allowed)
         parts.append(own)
     return np.concatenate(parts)
+
+
+def _distinct(recipes: Array, exact: bool) -> Array:
+    """Recipes that differ in the sixth decimal; as they are, since rounding leaves a tight set."""
+    rounded, first = np.unique(recipes.round(6), axis=0, return_index=True)
+    return recipes[first] if exact else rounded / rounded.sum(axis=1, keepdims=True)
+
+
+def _moved_inside(centres: Array, points: Array, allowed: RecipeSet) -> Array:
+    """Centres that are outside a non-convex set are replaced by the nearest of its points."""
+    outside = ~allowed.contains(centres)
+    nearest = cKDTree(points).query(centres[outside])[1]
+    moved = centres.copy()
+    moved[outside] = points[nearest]
+    return moved
 
 
 def _centres(points: Array, start: Array) -> Array:

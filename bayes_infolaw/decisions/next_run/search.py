@@ -74,6 +74,8 @@ def next_run(
     ------
     InputError
         A run outside a law's domain, or a bad setting.
+    InfeasibleError
+        No recipe is allowed.
     """
     chosen = settings or SearchSettings()
     ready = prepare(fits, plan, target, weights, chosen)
@@ -108,7 +110,12 @@ def prepare(
     laws = {name: law_at_target(fit, **target) for name, fit in fits.items()}
     draws = pool(laws, weights)
     choices = recipe_choices(
-        laws, draws, ordered=settings.ordered, count=settings.recipes, seed=settings.seed
+        laws,
+        draws,
+        ordered=settings.ordered,
+        allowed=settings.allowed,
+        count=settings.recipes,
+        seed=settings.seed,
     )
     outcomes = run_outcomes(fits, laws, draws, plan)
     names, rows = _candidates(plan)
