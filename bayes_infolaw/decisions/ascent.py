@@ -17,14 +17,13 @@ from scipy.special import log_expit
 
 from bayes_infolaw.decisions import convex, kernel
 from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.losses import TIE
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 
-__all__ = ["TIE", "ascend", "distinct", "guide_temperature", "home", "reweighted"]
+__all__ = ["ascend", "distinct", "guide_temperature", "home", "reweighted"]
 
 Array = np.ndarray
 
-TIE = 1e-12
-"""Relative differences below this are rounding: they count as none."""
 BLUR = 0.05
 """Temperature of the guide over the root mean square of the differences it tells apart."""
 SAME = 1e-6

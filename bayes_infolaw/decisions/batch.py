@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bayes_infolaw.decisions import convex
-from bayes_infolaw.decisions.ascent import STEPS, TIE, home, reweighted
+from bayes_infolaw.decisions.ascent import STEPS, home, reweighted
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.improvement import (
     incumbent_losses,
@@ -23,9 +23,11 @@ from bayes_infolaw.decisions.improvement import (
     perfect_improvement,
     require_halves,
 )
+from bayes_infolaw.decisions.losses import TIE
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
 from bayes_infolaw.decisions.recipe_set import RecipeSet
-from bayes_infolaw.decisions.starts import Candidates, Search, candidates, spread_out
+from bayes_infolaw.decisions.spread import spread_out
+from bayes_infolaw.decisions.starts import Candidates, Search, candidates
 from bayes_infolaw.errors import InputError
 
 __all__ = ["Batch", "batch_improvement", "best_batch", "greedy_batch", "joint_batch"]
@@ -103,6 +105,7 @@ def joint_batch(
 
     At most ``rounds`` of them; the value never falls.
     """
+    allowed.require_matching(draws)
     best, value = start, batch_improvement(draws, start, losses)
     for _ in range(rounds):
         moved = _round(draws, allowed, losses, best)
@@ -138,20 +141,21 @@ def best_batch(
     Raises
     ------
     InputError
-        q below 1, a bad incumbent, or a form with fewer than two draws.
+        q below 1, a bad incumbent, a set of another target, or a form with fewer than two draws.
     InfeasibleError
         The set is empty.
     """
     if q < 1:
         raise InputError(f"q must be a number of recipes >= 1, got {q}")
     require_halves(draws)
+    allowed.require_matching(draws)
     losses, search = incumbent_losses(draws, incumbent), search or Search()
     here, there = draws.half_positions()
-    choosing, beat = draws.take(here), losses[here]
+    (choosing, telling), beat = draws.halves(), losses[here]
     known = candidates(choosing, allowed, search)
     greedy = greedy_batch(choosing, allowed, beat, q, known, search)
     joint = _best_joint(choosing, allowed, beat, _begin(choosing, greedy, known, search))
-    told = _by_size(draws.take(there), joint, losses[there])
+    told = _by_size(telling, joint, losses[there])
     return Batch(
         recipes=tuple(dict(zip(draws.buckets, one.tolist(), strict=True)) for one in joint),
         expected_improvement=told[-1],

@@ -53,11 +53,14 @@ def least_mean(draws: TargetDraws, allowed: RecipeSet) -> Optimum:
 
     Raises
     ------
+    InputError
+        A set of another target than the draws'.
     InfeasibleError
         The set is empty; naming the constraints that clash.
     CertificateError
         The relative gap is not below 1e-8.
     """
+    allowed.require_matching(draws)
 
     def solve(piece: RecipeSet) -> Solved:
         return *mean_optimum(draws, piece), draws.weight
@@ -74,7 +77,7 @@ def least_cvar(draws: TargetDraws, allowed: RecipeSet, tail: float) -> Optimum:
     Raises
     ------
     InputError
-        A tail out of range.
+        A tail out of range, or a set of another target than the draws'.
     InfeasibleError
         The set is empty; naming the constraints that clash.
     CertificateError
@@ -82,6 +85,7 @@ def least_cvar(draws: TargetDraws, allowed: RecipeSet, tail: float) -> Optimum:
     """
     if not 0 < tail <= 1:
         raise InputError(f"tail must lie in (0, 1], got {tail!r}")
+    allowed.require_matching(draws)
     if tail > 1.0 - 1e-12:
         return least_mean(draws, allowed)
 
@@ -157,11 +161,14 @@ def draw_optima(draws: TargetDraws, allowed: RecipeSet) -> DrawOptima:
 
     Raises
     ------
+    InputError
+        A set of another target than the draws'.
     InfeasibleError
         The set is empty (naming the constraints that clash), or no recipe is informative.
     CertificateError
         A draw's relative gap is not below 1e-8.
     """
+    allowed.require_matching(draws)
     convex = allowed.convex
     recipes, gap = convex_draw_optima(draws, allowed if convex else relaxed(allowed))
     if not convex:

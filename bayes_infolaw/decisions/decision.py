@@ -12,12 +12,13 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.equivalent import EquivalentSet, EquivalentSettings, equivalent_set
 from bayes_infolaw.decisions.forms import FormRegret, regret_across_forms
 from bayes_infolaw.decisions.improvement import best_improvement, incumbent_losses
+from bayes_infolaw.decisions.losses import TIE
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.risk import least_quantile, loss_cvar
 from bayes_infolaw.decisions.sensitivity import Sensitivity, sensitivity
 from bayes_infolaw.decisions.starts import Search
-from bayes_infolaw.decisions.value import TIE, thompson
+from bayes_infolaw.decisions.value import thompson
 from bayes_infolaw.decisions.weighted import equal_tailed, weighted_quantile
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
@@ -155,11 +156,12 @@ def decide(
     Raises
     ------
     InputError
-        An incumbent that does not fit the draws.
+        An incumbent or a set that does not fit the draws.
     InfeasibleError
         No recipe is allowed.
     """
     asked = question or Question()
+    allowed.require_matching(draws)
     allowed.require_feasible()
     optima = draw_optima(draws, allowed)
     best = least_mean(draws, allowed).recipe

@@ -5,7 +5,7 @@ under the same draw: their common level varies many times more than their differ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -95,6 +95,17 @@ class TargetDraws:
             self.loss_unit,
         )
 
+    def take_by_form(self, draws: Array) -> "TargetDraws":
+        """Some of the draws, those of every form together weighing as much as all of that form.
+
+        A form that has none of them is left out of the sum.
+        """
+        some, n = self.take(draws), len(self.forms)
+        whole = np.bincount(self.form, self.weight, n)
+        scale = whole / np.maximum(np.bincount(some.form, some.weight, n), np.finfo(float).tiny)
+        weight = some.weight * scale[some.form]
+        return replace(some, weight=weight / weight.sum())
+
     def of_form(self, name: str) -> "TargetDraws":
         """The draws of one form."""
         return self.take(np.flatnonzero(self.form == self.forms.index(name)))
@@ -102,10 +113,11 @@ class TargetDraws:
     def halves(self) -> tuple["TargetDraws", "TargetDraws"]:
         """Alternate draws of every form: one half to choose by, the other to report.
 
-        Chains come one after another, so that neighbours (which are correlated) are parted.
+        Chains come one after another, so that neighbours (which are correlated) are parted. Either
+        half gives every form its whole weight, however its draws are parted.
         """
         first, second = self.half_positions()
-        return self.take(first), self.take(second)
+        return self.take_by_form(first), self.take_by_form(second)
 
     def half_positions(self) -> tuple[Array, Array]:
         """Positions of the draws in either half."""

@@ -13,7 +13,7 @@ from bayes_infolaw.decisions.membership import Membership, membership
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
 from bayes_infolaw.decisions.ranges import RangeSearch
 from bayes_infolaw.decisions.recipe_set import RecipeSet
-from bayes_infolaw.decisions.risk import spread_out
+from bayes_infolaw.decisions.spread import spread_out
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
 
@@ -124,9 +124,10 @@ def equivalent_set(
     Raises
     ------
     InputError
-        The given best recipe is not in the set.
+        A set of another target than the draws', or a best recipe outside it.
     """
     asked = settings or EquivalentSettings()
+    allowed.require_matching(draws)
     best = least_mean(draws, allowed).recipe if best is None else _member(allowed, best)
     members = membership(draws, best, asked.epsilon, asked.prob)
     random = allowed.random(asked.lines, asked.seed)
@@ -138,7 +139,7 @@ def equivalent_set(
     recipes = np.concatenate(found)
     recipes = np.where(recipes < UNUSED, 0.0, recipes)
     ends = zip(recipes.min(axis=0).tolist(), recipes.max(axis=0).tolist(), strict=True)
-    shown = spread_out(recipes, best, asked.examples)
+    shown = recipes[spread_out(recipes, asked.examples, away_from=best)]
     return EquivalentSet(
         epsilon=asked.epsilon,
         prob=asked.prob,

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from bayes_infolaw.decisions import kernel
-from bayes_infolaw.decisions.ascent import TIE, ascend, distinct, guide_temperature, home
+from bayes_infolaw.decisions.ascent import ascend, distinct, guide_temperature, home
 from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.losses import TIE
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.starts import Candidates, Search, candidates, starts
@@ -111,11 +112,14 @@ def maximise(
 
     Raises
     ------
+    InputError
+        A set of another target than the draws'.
     InfeasibleError
         The set is empty.
     CertificateError
         A convex program on the way was not solved to its tolerance.
     """
+    allowed.require_matching(draws)
     search = search or Search()
     known = known or candidates(draws, allowed, search)
     temperature = _temperature(draws, losses, known.own.recipes)
@@ -172,15 +176,16 @@ def best_improvement(
     Raises
     ------
     InputError
-        A bad incumbent, or a form with fewer than two draws.
+        A bad incumbent, a set of another target, or a form with fewer than two draws.
     InfeasibleError
         The set is empty.
     """
     require_halves(draws)
+    allowed.require_matching(draws)
     losses = incumbent_losses(draws, incumbent)
     here, there = draws.half_positions()
-    found = maximise(draws.take(here), allowed, losses[here], search)
-    telling, beat = draws.take(there), losses[there]
+    (choosing, telling), beat = draws.halves(), losses[there]
+    found = maximise(choosing, allowed, losses[here], search)
     smoothed = kernel.log_expected_improvement(telling, found.recipe[None], beat, found.temperature)
     return Improvement(
         recipe=dict(zip(draws.buckets, found.recipe.tolist(), strict=True)),

@@ -8,9 +8,12 @@ import numpy as np
 
 from bayes_infolaw.decisions.draws import TargetDraws
 
-__all__ = ["gain_for", "gain_matrix", "loss_matrix"]
+__all__ = ["TIE", "gain_for", "gain_matrix", "loss_matrix"]
 
 Array = np.ndarray
+
+TIE = 1e-12
+"""Losses this close, relative, are a tie: identical recipes come out equal up to rounding."""
 
 
 def gain_matrix(draws: TargetDraws, recipes: Array) -> Array:

@@ -14,11 +14,12 @@ from bayes_infolaw.decisions.linear_minimum import cheapest
 from bayes_infolaw.decisions.pieces import convex_pieces
 from bayes_infolaw.decisions.sampling import sample_convex
 from bayes_infolaw.decisions.violation import violation
-from bayes_infolaw.errors import InfeasibleError
+from bayes_infolaw.errors import InfeasibleError, InputError
 
 __all__ = ["RecipeSet"]
 
 Array = np.ndarray
+SAME_SOURCE = 1e-6  # relative, as fits of one target may differ (`draws.pool`)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,29 @@ class RecipeSet(RecipeConstraints):
     def free(cls, draws: TargetDraws) -> "RecipeSet":
         """All recipes that the target's source tokens allow."""
         return cls(draws.buckets, np.asarray(draws.capacity, dtype=float))
+
+    def require_matching(self, draws: TargetDraws) -> None:
+        """Raise unless these are draws at the target that the set is of.
+
+        The same buckets in the same order, and of each the same source tokens over K: K itself is
+        in nothing else that the set holds.
+
+        Raises
+        ------
+        InputError
+            Saying what differs.
+        """
+        if draws.buckets != self.buckets:
+            theirs, ours = ", ".join(draws.buckets), ", ".join(self.buckets)
+            raise InputError(f"recipe set: must have the draws' buckets {theirs}, got {ours}")
+        own, capacity = self.capacity, np.asarray(draws.capacity, dtype=float)
+        off = np.flatnonzero(~np.isclose(own, capacity, rtol=SAME_SOURCE, atol=0.0))
+        if off.size:
+            d = off[0]
+            raise InputError(
+                f"recipe set: must be of the draws' target, where bucket {self.buckets[d]!r} has "
+                f"source tokens of {capacity[d]:.6g} K, got {own[d]:.6g} K"
+            )
 
     def contains(self, recipes: Array, tolerance: float = 1e-9) -> Array:
         """Which of recipes (R, D) are in the set, to a violation of ``tolerance``, bool (R,)."""

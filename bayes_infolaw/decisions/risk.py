@@ -17,11 +17,12 @@ from bayes_infolaw.decisions.monte_carlo import (
     inverse_cdf,
 )
 from bayes_infolaw.decisions.recipe_set import RecipeSet
+from bayes_infolaw.decisions.spread import spread_out
 from bayes_infolaw.decisions.value import least_possible
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
 
-__all__ = ["QuantileOptimum", "least_quantile", "loss_cvar", "loss_quantile", "spread_out"]
+__all__ = ["QuantileOptimum", "least_quantile", "loss_cvar", "loss_quantile"]
 
 Array = np.ndarray
 
@@ -96,9 +97,10 @@ def least_quantile(
     Raises
     ------
     InputError
-        ``prob`` outside (0, 1).
+        ``prob`` outside (0, 1), or a set of another target than the draws'.
     """
     _require_probability("prob", prob)
+    allowed.require_matching(draws)
     optima = draw_optima(draws, allowed) if optima is None else optima
     members = _members(draws, allowed, prob, optima, seed)
     quantiles = inverse_cdf(draws, loss_matrix(draws, members), prob)
@@ -121,22 +123,8 @@ def _members(
     """Members of the set to start from and to move towards."""
     fixed = [least_mean(draws, allowed).recipe, least_cvar(draws, allowed, 1.0 - prob).recipe]
     corners = [allowed.linear_minimum(-unit)[0] for unit in np.eye(len(draws.buckets))]
-    own = spread_out(optima.recipes, fixed[0], DIRECTIONS // 2)
+    own = optima.recipes[spread_out(optima.recipes, DIRECTIONS // 2, away_from=fixed[0])]
     return np.concatenate([fixed, corners, own, allowed.random(DIRECTIONS // 2, seed)])
-
-
-def spread_out(recipes: Array, first: Array, n: int) -> Array:
-    """Up to n of the recipes (R, D), each the farthest from `first` and those before it, (<= n, D).
-
-    Distance is total variation, half the summed absolute difference of shares; recipes that
-    coincide with one chosen are left out.
-    """
-    nearest = np.abs(recipes - first).sum(axis=1)
-    chosen: list[int] = []
-    while len(chosen) < n and nearest.max() > 1e-6:
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.abs(recipes - recipes[chosen[-1]]).sum(axis=1))
-    return recipes[chosen]
 
 
 class _Search:

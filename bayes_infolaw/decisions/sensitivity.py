@@ -94,8 +94,9 @@ def sensitivity(
     Raises
     ------
     InputError
-        A parameter whose number of draws is not J.
+        A parameter whose number of draws is not J, or a set of another target than the draws'.
     """
+    allowed.require_matching(draws)
     for name, values in parameters.items():
         if np.shape(values) != (len(draws),):
             shape = np.shape(values)

@@ -7,6 +7,7 @@ import numpy as np
 from bayes_infolaw.decisions import convex, kernel
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.recipe_set import RecipeSet
+from bayes_infolaw.decisions.spread import spread_out, variation
 
 __all__ = [
     "Candidates",
@@ -14,7 +15,6 @@ __all__ = [
     "best_of_each_part",
     "candidates",
     "least_means",
-    "spread_out",
     "starts",
 ]
 
@@ -93,23 +93,6 @@ def starts(
 def best_of_each_part(recipes: Array, height: Array, parts: int) -> Array:
     """Part recipes (R, D) round `spread_out` ones, by the nearest; the highest of each part."""
     centres = recipes[spread_out(recipes, parts)]
-    nearest = _distances(recipes, centres).argmin(axis=1)
+    nearest = variation(recipes, centres).argmin(axis=1)
     members = [np.flatnonzero(nearest == k) for k in range(len(centres))]
     return recipes[[inside[np.argmax(height[inside])] for inside in members if inside.size]]
-
-
-def spread_out(recipes: Array, n: int) -> Array:
-    """Positions of at most n recipes, each as far as can be from those before (Euclidean).
-
-    The first is the one nearest to the mean; none is repeated.
-    """
-    chosen = [int(_distances(recipes, recipes.mean(axis=0)[None])[:, 0].argmin())]
-    away = _distances(recipes, recipes[chosen])[:, 0]
-    while len(chosen) < n and away.max() > 0:
-        chosen.append(int(away.argmax()))
-        away = np.minimum(away, _distances(recipes, recipes[chosen[-1:]])[:, 0])
-    return np.array(chosen)
-
-
-def _distances(recipes: Array, centres: Array) -> Array:
-    return np.linalg.norm(recipes[:, None, :] - centres[None, :, :], axis=2)

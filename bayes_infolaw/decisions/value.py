@@ -13,14 +13,13 @@ import numpy as np
 
 from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
-from bayes_infolaw.decisions.losses import loss_matrix
+from bayes_infolaw.decisions.losses import TIE, loss_matrix
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
 
 __all__ = [
-    "TIE",
     "Better",
     "PerfectInformation",
     "Thompson",
@@ -33,9 +32,6 @@ __all__ = [
 ]
 
 Array = np.ndarray
-
-TIE = 1e-12
-"""Losses this close, relative, are a tie: identical recipes come out equal up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +115,7 @@ def perfect_information(
         is a little low, its recipe having been chosen on the draws that judge it. Not where the
         recipe is given.
     """
+    allowed.require_matching(draws)
     optima = draw_optima(draws, allowed) if optima is None else optima
     chosen = least_mean(draws, allowed).recipe if recipe is None else np.asarray(recipe, float)
     loss = draws.loss(chosen)
@@ -140,7 +137,7 @@ def _held_out(draws: TargetDraws, allowed: RecipeSet, optima: DrawOptima) -> Est
     regret = np.empty(len(draws))
     sides = draws.half_positions()
     for mine, other in zip(sides, sides[::-1], strict=True):
-        chosen = least_mean(draws.take(other), allowed).recipe
+        chosen = least_mean(draws.take_by_form(other), allowed).recipe
         regret[mine] = draws.take(mine).loss(chosen) - optima.loss[mine]
     return estimate_mean(draws, regret)
 

@@ -109,7 +109,7 @@ def by_name(draws, recipe):
 
 def test_improvement_is_the_mean_over_the_telling_half(draws):
     found = decide(draws, RecipeSet.free(draws), Question(objective="ei", incumbent=NOW))
-    telling = draws.take(draws.half_positions()[1])
+    telling = draws.halves()[1]
     gap = telling.loss(NOW) - telling.loss(np.array(list(found.recipe.values())))
     told = telling.weight @ np.maximum(gap, 0)
     assert found.objective_value == pytest.approx(told, rel=1e-12)

@@ -61,6 +61,27 @@ def test_halves_are_disjoint_whole_and_keep_the_forms_weights(laws):
     np.testing.assert_array_equal(draws.of_form("b").beta, laws["b"].beta)
 
 
+@pytest.mark.parametrize("counts", [(3, 2), (51, 30), (2, 7), (5, 5)])
+def test_odd_counts_leave_either_half_every_forms_weight(counts):
+    laws = {"a": make_law(counts[0], 1), "b": make_law(counts[1], 2)}
+    draws = pool(laws, {"a": 0.3, "b": 0.7})
+    uneven = np.random.default_rng(4).uniform(0.5, 2.0, len(draws)) * draws.weight
+    draws = replace(draws, weight=uneven / uneven.sum())
+    whole = np.bincount(draws.form, draws.weight)
+    for half, at in zip(draws.halves(), draws.half_positions(), strict=True):
+        np.testing.assert_allclose(np.bincount(half.form, half.weight), whole, rtol=1e-14)
+        for form in (0, 1):  # within a form the draws weigh as they did beside each other
+            mine, before = half.weight[half.form == form], draws.weight[at][half.form == form]
+            np.testing.assert_allclose(mine / mine[0], before / before[0], rtol=1e-12)
+
+
+def test_a_form_that_lost_all_its_draws_is_left_out(laws):
+    draws = pool(laws, {"a": 3.0, "b": 1.0})
+    some = draws.take_by_form(np.arange(0, 50, 7))
+    assert some.weight.sum() == pytest.approx(1.0)
+    assert set(some.form) == {0}
+
+
 def test_a_bucket_without_tokens_gives_nothing(laws):
     law = replace(laws["a"], source=np.array([0.0, 8e10, 1.5e11, 2.5e11]))
     draws = pool({"a": law})

@@ -12,7 +12,7 @@ from bayes_infolaw.decisions.ascent import ascend, guide_temperature, reweighted
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.improvement import best_improvement, incumbent_losses, maximise
 from bayes_infolaw.decisions.recipe_set import RecipeSet
-from bayes_infolaw.decisions.starts import Search, best_of_each_part, spread_out
+from bayes_infolaw.decisions.starts import Search, best_of_each_part
 from bayes_infolaw.errors import InputError
 
 QUICK = Search(parts=3, screened=64)
@@ -196,7 +196,7 @@ def test_the_half_that_tells_has_no_part_in_the_choice():
     assert first.recipe == second.recipe
     assert first.chosen_at == second.chosen_at
     assert first.expected_improvement != second.expected_improvement
-    telling = draws.take(there)
+    telling = draws.halves()[1]
     recipe = np.array(list(first.recipe.values()))
     gain = np.maximum(telling.loss(np.full(4, 0.25)) - telling.loss(recipe), 0)
     assert first.expected_improvement.value == pytest.approx(gain @ telling.weight, rel=1e-12)
@@ -233,10 +233,8 @@ def test_reweighted_draws_leave_out_what_does_not_count():
     np.testing.assert_allclose(some.weight, np.array([ratio, 1]) / (ratio + 1), rtol=1e-12)
 
 
-def test_spread_out_recipes_and_the_best_of_each_part():
+def test_the_best_of_each_part():
     corners = np.repeat(np.eye(3), 5, axis=0)
-    assert sorted(corners[spread_out(corners, 7)].argmax(axis=1)) == [0, 1, 2]
-    assert len(spread_out(corners, 2)) == 2
     height = np.tile([0.0, 3.0, 1.0, 2.0, -np.inf], 3) + np.repeat([0, 10, 20], 5)
     best = best_of_each_part(corners + 1e-3 * np.tile(np.arange(5), 3)[:, None], height, 3)
     np.testing.assert_allclose(sorted(best.max(axis=1)), [1.001] * 3)

@@ -8,7 +8,7 @@ import pytest
 from bayes_infolaw.decisions.convex import least_cvar, least_mean
 from bayes_infolaw.decisions.monte_carlo import inverse_cdf
 from bayes_infolaw.decisions.recipe_set import RecipeSet
-from bayes_infolaw.decisions.risk import least_quantile, loss_cvar, loss_quantile, spread_out
+from bayes_infolaw.decisions.risk import least_quantile, loss_cvar, loss_quantile
 from bayes_infolaw.errors import InputError
 
 RECIPE = np.array([0.4, 0.4, 0.2])
@@ -75,12 +75,6 @@ def test_least_quantile_over_constrained_sets(two_forms, grid, constraint):
     assert found.quantile.value <= inverse_cdf(two_forms, two_forms.loss(inside), 0.9).min() + 1e-7
     assert allowed.contains(found.recipe[None], 1e-6)[0]
     assert found.lower_bound <= found.quantile.value
-
-
-def test_spread_out_takes_the_farthest_first_and_no_twin():
-    recipes = np.array([[1.0, 0], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0, 1.0]])
-    found = spread_out(recipes, recipes[0], 5)
-    np.testing.assert_array_equal(found, recipes[[4, 2, 1]])
 
 
 def test_bad_probabilities(one_form):
