@@ -86,9 +86,10 @@ def of_fits(
         A fit that did not converge, or has one bucket.
     """
     from bayes_infolaw.decisions.forms import decision_draws
+    from bayes_infolaw.decisions.labels import own_target, require_labels
 
     fits = open_fits(paths, allow_unconverged)
-    _require_known(labels, fits)
+    require_labels(fits, labels)
     weights = weigh(fits, weight)
     opened = decision_draws(
         fits,
@@ -98,8 +99,7 @@ def of_fits(
     )
     about = about_fits(paths, fits, weights)
     first = fits[opened.draws.forms[0]]
-    known = (*first.table.groups, first.table.corpus)
-    law = first.target(**target, labels={k: v for k, v in labels.items() if k in known})
+    law = first.target(**own_target(first, target | {"labels": labels}))
     single = {
         "fit": paths[0] if len(paths) == 1 else None,
         "constants": None,
@@ -114,14 +114,6 @@ def of_fits(
         fits=fits,
         parameters=opened.parameters,
     )
-
-
-def _require_known(labels: Mapping[str, str], fits: "Mapping[str, Fit]") -> None:
-    known = sorted({c for f in fits.values() for c in (*f.table.groups, f.table.corpus) if c})
-    for column in labels:
-        if column not in known:
-            listed = ", ".join(known) or "none"
-            raise InputError(f"--label: must name a group of the fit ({listed}), got {column!r}")
 
 
 def _units(law: "LawAtTarget", draws: "TargetDraws") -> dict[str, Any]:

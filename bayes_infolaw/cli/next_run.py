@@ -8,24 +8,20 @@ import typer
 
 from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.candidates import allowed_recipes, candidate_runs
+from bayes_infolaw.cli.candidates import Request, allowed_recipes, candidate_runs
 from bayes_infolaw.cli.measured import Updating, saved, taken_in, updated_files
-from bayes_infolaw.cli.output import Answer, command, print_frame, print_notes, progress, to_json
+from bayes_infolaw.cli.output import Answer, command, progress, to_json
 from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits
+from bayes_infolaw.cli.show_next import notes_on, show
 from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.console import Console
-
     from bayes_infolaw.posterior.fit import Fit
     from bayes_infolaw.tables import RunTable
 
 __all__ = ["next_run"]
-
-SHOWN = ("run", "flop", "regret_reduction", "information_gain", "benefit_per_cost", "ess", "refit")
-LISTED = 15  # candidates printed for people; --json has all
 
 
 @command
@@ -164,9 +160,6 @@ def next_run(
         seed=seed,
     )
     opened = open_fits(fits, allow_unconverged)
-    opened, weights, updates, news = taken_in(opened, Updating(measured, weight, data_dir, seed))
-    for fitted in opened.values():
-        fitted.require_usable(allow_unconverged)
     target: dict[str, Any] = {
         "params_nonembedding": params_nonembedding,
         "tokens": tokens,
@@ -174,14 +167,19 @@ def next_run(
         "shares": _shares(shares),
         "flops_per_token": flops_per_token,
         "overtraining": overtraining,
-        "labels": _labels(label, opened),
+        "labels": opt.named_values(label or (), "--label"),
     }
+    request = Request(candidates, budget, target, data_dir)
     settings = replace(settings, allowed=allowed_recipes(wanted, opened, target))
-    leading = opened[max(opened, key=lambda name: weights.weights[name])]
-    plan = candidate_runs(leading, candidates, budget, target, settings, data_dir)
+    if measured:
+        candidate_runs(opened, request, settings)  # what is wrong with them, before any refit
+    opened, weights, updates, news = taken_in(opened, Updating(measured, weight, data_dir, seed))
+    for fitted in opened.values():
+        fitted.require_usable(allow_unconverged)
+    plan = candidate_runs(opened, request, settings, weights.weights)
     found = _search(opened, plan, target, weights.weights, settings, refit)
     about = about_fits(fits, opened, weights)
-    notes = [*about["notes"], *news, *_notes(found), *plan.notes]
+    notes = [*about["notes"], *news, *notes_on(found), *plan.notes]
     payload = {**found, **about, "updates": updates, "target": target, "notes": notes}
     payload["constraints"] = wanted.given()
     if files:
@@ -190,7 +188,7 @@ def next_run(
         from bayes_infolaw.tables.files import write_text
 
         write_text(to_json(payload) + "\n", Path(out))
-    return Answer(payload, lambda console: _show(console, payload))
+    return Answer(payload, lambda console: show(console, payload, rank_by))
 
 
 def _require_request(
@@ -212,17 +210,6 @@ def _shares(pairs: list[str] | None) -> dict[str, float] | None:
     return {name: opt.number(text, f"--shares {name}") for name, text in named.items()}
 
 
-def _labels(pairs: list[str] | None, fits: "Mapping[str, Fit]") -> dict[str, str]:
-    labels = opt.named_values(pairs or (), "--label")
-    tables = [fit.table for fit in fits.values()]
-    known = {name for t in tables for name in (*t.groups, *([t.corpus] if t.corpus else []))}
-    for column in labels:
-        if column not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise InputError(f"--label: must name a group of a fit ({listed}), got {column!r}")
-    return labels
-
-
 def _search(
     fits: "Mapping[str, Fit]",
     plan: "RunTable",
@@ -237,37 +224,6 @@ def _search(
     with progress("candidates") as say:
         found = search(fits, plan, target, weights, settings, say)
     if refit:
-        found = with_refits(fits, plan, (target, weights, settings), found, refit)
+        with progress("refits") as say:
+            found = with_refits(fits, plan, (target, weights, settings), found, refit, say)
     return found.to_dict()
-
-
-def _notes(found: dict[str, Any]) -> list[str]:
-    low = sum(row["refit"] and not row["refit_outcomes"] for row in found["candidates"])
-    if not low:
-        return []
-    return [
-        f"{low} of {len(found['candidates'])} candidates leave too few effective draws to "
-        "reweight: their values are rough (--refit fits simulated outcomes)."
-    ]
-
-
-def _show(console: "Console", payload: dict[str, Any]) -> None:
-    import pandas as pd
-
-    for row in payload["updates"]:
-        console.print("{form}: {method} ({reason}).".format(**row), soft_wrap=True)
-    head = "Stop" if payload["stop"] else f"Next: {payload['batch'][0]['run']}"
-    console.print(f"{head}: {payload['reason']}.", soft_wrap=True)
-    console.print(
-        "Perfect information would lower the expected loss by {evpi:.3g} {loss_unit}.".format(
-            **payload
-        ),
-        soft_wrap=True,
-    )
-    for name, title in (("batch", "Batch (each adds to those before)"), ("candidates", "")):
-        rows = payload[name][:LISTED]
-        if name == "batch" and len(rows) < 2:
-            continue
-        title = title or f"Candidates by worth per FLOP ({len(payload[name])} in all)"
-        print_frame(console, pd.DataFrame(rows)[list(SHOWN)], title, {"ess": ".0f"})
-    print_notes(console, payload["notes"])

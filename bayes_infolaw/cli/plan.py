@@ -128,7 +128,8 @@ def _corpus(
     shares: list[str] | None,
     label: list[str] | None,
 ) -> "tuple[Corpus, list[str]]":
-    from bayes_infolaw.decisions.candidates import Corpus, require_labels
+    from bayes_infolaw.decisions.candidates import Corpus
+    from bayes_infolaw.decisions.labels import require_labels
     from bayes_infolaw.decisions.sizes import largest_run
 
     named = opt.named_values(shares or (), "--shares")

@@ -176,7 +176,8 @@ def _question(
     shares: list[str] | None,
     label: list[str] | None,
 ) -> "WorthQuestion":
-    from bayes_infolaw.decisions.candidates import Corpus, require_labels
+    from bayes_infolaw.decisions.candidates import Corpus
+    from bayes_infolaw.decisions.labels import require_labels
     from bayes_infolaw.decisions.worth import WorthQuestion
 
     named = opt.named_values(shares or (), "--shares")

@@ -11,6 +11,7 @@ import pandas as pd
 from bayes_infolaw.decisions.convex import least_mean
 from bayes_infolaw.decisions.degree_range import DegreeRange, degree_range, on_the_trend
 from bayes_infolaw.decisions.draws import TargetDraws, form_weights, pool
+from bayes_infolaw.decisions.labels import label_columns
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.sizes import SizeRule, Sizes, size_rule
 from bayes_infolaw.errors import InputError
@@ -27,7 +28,6 @@ __all__ = [
     "Rows",
     "candidates_at",
     "plan_rows",
-    "require_labels",
     "rows_of",
 ]
 
@@ -207,19 +207,6 @@ def _recipe(draws: TargetDraws, allowed: RecipeSet) -> Array:
     return least_mean(draws, allowed).recipe
 
 
-def require_labels(fits: Mapping[str, FittedModel], labels: Mapping[str, str]) -> None:
-    """Raise InputError unless every label names a grouping or corpus column of some fit."""
-    known = sorted({name for fit in fits.values() for name in _label_columns(fit)})
-    for name in labels:
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            raise InputError(f"label: must name a column of the fits ({listed}), got {name!r}")
-
-
-def _label_columns(fit: FittedModel) -> tuple[str, ...]:
-    return (*fit.table.groups, *([fit.table.corpus] if fit.table.corpus else []))
-
-
 def plan_rows(
     fit: FittedModel, corpus: Corpus, rows: Rows, recipe: Mapping[str, float] | None = None
 ) -> RunTable:
@@ -232,7 +219,7 @@ def plan_rows(
         "flops_per_token": rows.flops_per_token,
         "tokens": rows.tokens,
         "source_tokens": np.full(len(rows.tokens), corpus.source_tokens),
-        **{n: value for n, value in corpus.labels.items() if n in _label_columns(fit)},
+        **{n: value for n, value in corpus.labels.items() if n in label_columns(fit)},
         **{f"share_{name}": share for name, share in shares.items()},
         **{f"w_{name}": share for name, share in packed.items()},
     }

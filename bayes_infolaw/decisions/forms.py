@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_infolaw.decisions.convex import draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws, pool
+from bayes_infolaw.decisions.labels import own_target, require_labels
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.stacking import FormWeights, weigh_forms
@@ -94,28 +95,12 @@ def decision_draws(
     """
     for fit in fits.values():
         fit.require_usable(allow_unconverged)
-    _require_known_labels(fits, target.get("labels") or {})
+    require_labels(fits, target.get("labels") or {})
     chosen = weigh_forms(fits, weights)
-    laws = {name: _law(fit, target) for name, fit in fits.items()}
+    laws = {name: fit.target(**own_target(fit, target)) for name, fit in fits.items()}
     draws = pool(laws, chosen.weights)
     opened = {name: _parameters(fits[name], laws[name]) for name in draws.forms}
     return FormDraws(draws, chosen, _joined(draws, opened))
-
-
-def _law(fit: Fit, target: Mapping[str, Any]) -> LawAtTarget:
-    labels = {k: v for k, v in (target.get("labels") or {}).items() if k in _columns(fit)}
-    return fit.target(**{**target, "labels": labels})
-
-
-def _columns(fit: Fit) -> tuple[str, ...]:
-    return (*fit.table.groups, *([fit.table.corpus] if fit.table.corpus else []))
-
-
-def _require_known_labels(fits: Mapping[str, Fit], labels: Mapping[str, str]) -> None:
-    known = sorted({column for fit in fits.values() for column in _columns(fit)})
-    for name in labels:
-        if name not in known:
-            raise InputError(f"labels: must name one of {known} of the fits, got {name!r}")
 
 
 def _parameters(fit: Fit, law: LawAtTarget) -> dict[str, Array]:

@@ -15,7 +15,7 @@ from .conftest import TARGET, TARGET_FLAGS
 
 FIELDS = {
     *("stop", "reason", "candidates", "batch", "recipe", "expected_loss", "evpi", "evpi_kept"),
-    *("value_per_nat", "target_flop", "n_recipes", "draws"),
+    *("value_per_nat", "value_per_nat_given", "target_flop", "n_recipes", "draws"),
     *("fits", "weighting", "loss_unit", "simulated", "notes", "target"),
     *("updates", "constraints"),
 }
@@ -218,7 +218,7 @@ def test_ranking_by_information(run, shipped, plan):
 
 def test_people_see_the_verdict_and_the_candidates(run, shipped, plan):
     answer = run("next", shipped, "--candidates", plan, *TARGET_FLAGS)
-    assert answer.out.startswith("Stop: the best candidate ")
+    assert answer.out.startswith("Stop: nothing on offer is worth its cost.")
     assert "Candidates by worth per FLOP (8 in all)" in answer.out
     assert "simulated" in answer.out
 
@@ -234,7 +234,7 @@ def test_people_see_the_verdict_and_the_candidates(run, shipped, plan):
         (["--budget", "1e20", "--rank-by", "luck"], "rank_by"),
         (["--budget", "1e20", "--value-per-nat", "0"], "value_per_nat"),
         (["--budget", "1e20", "--refit", "-1"], "--refit"),
-        (["--budget", "1e20", "--label", "corpus=c4"], "--label"),
+        (["--budget", "1e20", "--label", "corpus=c4"], "label: must name a column"),
         (["--budget", "1e20", "--shares", "0=1"], "shares"),
         (["--budget", "1e20", "--overtraining", "3", "--flops-per-token", "1e10"], "not both"),
         (["--candidates", "missing.csv"], "missing.csv"),

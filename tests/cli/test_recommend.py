@@ -106,7 +106,7 @@ def test_another_degree_is_warned_about_on_stderr(run):
         (["--constants", "published", "--incumbent", "0=0.5"], "sum to 1"),
         (["--constants", "published", "--incumbent", "web=1"], "web"),
         (["--constants", "published", "--prob", "2"], "prob"),
-        (["{fit}", "--label", "corpus=c4"], "--label"),
+        (["{fit}", "--label", "corpus=c4"], "label: must name a column"),
         (["{fit}", "--shares", "0=1"], "shares"),
         (["{fit}", "--overtraining", "3", "--flops-per-token", "1e10"], "not both"),
     ],

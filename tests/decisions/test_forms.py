@@ -109,7 +109,7 @@ def test_a_parameter_of_one_form_is_nan_beside_the_other(shipped, vague):
 
 def test_what_cannot_be_opened(shipped):
     with pytest.raises(
-        InputError, match=r"labels: must name one of \[\] of the fits, got 'corpus'"
+        InputError, match=r"label: must name a column of the fits \(none\), got 'corpus'"
     ):
         decision_draws({"a": shipped}, {**TARGET, "labels": {"corpus": "x"}})
     bad = replace(shipped, verdict=replace(shipped.verdict, divergences=99))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,8 +73,10 @@ class NextRun:
     expected_loss: float
     evpi: float  # loss unit: what any runs could still gain
     evpi_kept: float  # share of it within the finite set of recipes
-    value_per_nat: float  # FLOP per nat
+    value_per_nat: float  # FLOP per nat (loss unit)
+    value_per_nat_given: bool  # else from the law's slope at the target
     target_flop: float
+    loss_unit: str
     n_recipes: int
     draws: int
 
@@ -90,7 +92,7 @@ def decided(found: NextRun, candidates: Sequence[CandidateValue], rank_by: str) 
     """
     by_rank = tuple(ranked(candidates, rank_by))
     batch = found.batch if len(found.batch) > 1 else by_rank[:1]
-    stop, reason = _verdict(found, by_rank, batch)
+    stop, reason = _verdict(found, by_rank, batch, rank_by)
     return replace(found, stop=stop, reason=reason, candidates=by_rank, batch=batch)
 
 
@@ -105,21 +107,64 @@ def ranked(candidates: Sequence[CandidateValue], rank_by: str) -> list[Candidate
     return sorted(candidates, key=_key(rank_by))
 
 
+class _Offer(NamedTuple):
+    """What could be bought: its name, the regret it takes off (loss unit) and its FLOP."""
+
+    name: str
+    gain: float
+    flop: float
+
+
 def _verdict(
-    found: NextRun, candidates: Sequence[CandidateValue], batch: Sequence[CandidateValue]
+    found: NextRun, by_rank: Sequence[CandidateValue], batch: Sequence[CandidateValue], rank_by: str
 ) -> tuple[bool, str]:
     """Stop when neither a candidate nor the batch gains what it costs, in FLOP at the target."""
-    worth = found.value_per_nat
-    best = max(candidates, key=lambda c: c.benefit_per_cost)
-    options = [(f"the best candidate {best.run}", best.regret_reduction, best.flop)]
+    offers = [_Offer(c.run, c.regret_reduction, c.flop) for c in by_rank]
     if len(batch) > 1:
-        gain = sum(c.regret_reduction for c in batch)
-        options.append((f"the batch of {len(batch)}", gain, sum(c.flop for c in batch)))
-    name, gain, cost = max(options, key=lambda option: option[1] / option[2])
-    said = (
-        f"{name} lowers the expected loss by {gain:.3g}, worth {gain * worth:.3g} FLOP at "
-        f"{worth:.3g} FLOP per nat, and costs {cost:.3g}"
+        gain, flop = (sum(getattr(c, name) for c in batch) for name in ("regret_reduction", "flop"))
+        offers.append(_Offer(f"the batch of {len(batch)}", gain, flop))
+    best = max(offers, key=lambda offer: offer.gain / offer.flop)
+    if best.gain * found.value_per_nat >= best.flop:
+        return False, " ".join([*_first(by_rank, best, rank_by), _pays(found, best), _price(found)])
+    if best.gain <= 0:
+        return (
+            True,
+            "no candidate's outcome would change the recipe, so that none is worth its cost.",
+        )
+    perfect = (
+        f"Perfect information would lower it by {found.evpi:.3g} {found.loss_unit}, "
+        f"worth {found.evpi * found.value_per_nat:.3g} FLOP."
     )
-    if gain * worth >= cost:
-        return False, said
-    return True, f"{said}; perfect information would be worth {found.evpi * worth:.3g} FLOP"
+    said = ["nothing on offer is worth its cost. The best for its price:", _pays(found, best)]
+    return True, " ".join([*said, perfect, _price(found)])
+
+
+def _first(by_rank: Sequence[CandidateValue], best: _Offer, rank_by: str) -> list[str]:
+    """Why the candidate that is ranked first is not the one whose worth is told."""
+    first = by_rank[0]
+    if rank_by != "information" or first.run == best.name:
+        return []
+    told = f"{first.information_gain:.3g} nats about what decides for {first.flop:.3g} FLOP"
+    return [f"{first.run} tells most for its price, {told}. Going on pays:"]
+
+
+def _pays(found: NextRun, offer: _Offer) -> str:
+    worth = offer.gain * found.value_per_nat
+    return (
+        f"{offer.name} costs {offer.flop:.3g} FLOP and, by a better choice of recipe, lowers the "
+        f"target's expected loss by {offer.gain:.3g} {found.loss_unit} on average, worth "
+        f"{worth:.3g} FLOP."
+    )
+
+
+def _price(found: NextRun) -> str:
+    """What a nat is worth, and where that number is from."""
+    unit = found.loss_unit.replace("nats", "nat").replace("bits", "bit")
+    head = f"One {unit} is taken to be worth {found.value_per_nat:.3g} FLOP"
+    if found.value_per_nat_given:
+        return f"{head}, as given."
+    less = 0.01 * found.target_flop / found.value_per_nat
+    return (
+        f"{head}, the price of buying it with a larger target: by the law's slope there, 1 % more "
+        f"than its {found.target_flop:.3g} FLOP lowers the expected loss by {less:.2g}."
+    )

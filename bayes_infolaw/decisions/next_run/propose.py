@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_infolaw.decisions.labels import label_columns
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.laws.degrees import degree_clusters
 from bayes_infolaw.laws.overtraining import tokens_at_degree
@@ -19,10 +20,10 @@ from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.target import source_shares
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["propose_runs", "within_budget"]
+__all__ = ["common_labels", "propose_runs", "within_budget"]
 
 Array = np.ndarray
-SIZES, DEGREES = 5, 2  # at most, spread over the fit's
+SIZES = 5  # at most, spread over the fit's
 SOURCE_RATIOS = (0.1, 0.5, 1.0, 4.0)  # S / K
 OTHER_DEGREE = 6.0  # factor on m of a degree that is new to a fit with one
 
@@ -47,7 +48,8 @@ def propose_runs(
     shares : mapping, optional
         Source shares by bucket name; by default those of the fitted runs, if all agree.
     labels : mapping, optional
-        Values of corpus and group columns; by default the table's most frequent.
+        Values of corpus and group columns; by default the table's most frequent. Those of columns
+        that this fit lacks are stated all the same, for fits that have them.
 
     Raises
     ------
@@ -56,10 +58,18 @@ def propose_runs(
     """
     if not (np.isfinite(budget) and budget > 0):
         raise InputError(f"budget: must be FLOP > 0, got {budget!r}")
-    rows = list(_rows(fit, _recipes(fit, recipe)))
-    frame = pd.DataFrame(rows).assign(**_constant_columns(fit, shares, labels))
+    source = source_shares(fit, shares)
+    rows = list(_rows(fit, _recipes(fit, recipe, source)))
+    columns = {f"share_{name}": share for name, share in source.items()}
+    frame = pd.DataFrame(rows).assign(**columns, **common_labels(fit) | dict(labels or {}))
     affordable = within_budget(plan_for(fit, frame), budget).frame["run"]
     return plan_for(fit, frame[frame["run"].isin(affordable)])
+
+
+def common_labels(fit: FittedModel) -> dict[str, str]:
+    """The most frequent value of every grouping column of a fit, and of its corpus column."""
+    frame = fit.table.frame
+    return {name: frame[name].astype(str).mode().iloc[0] for name in label_columns(fit)}
 
 
 def within_budget(plan: RunTable, budget: float) -> RunTable:
@@ -115,7 +125,7 @@ def _partner(
 ) -> dict[str, Any]:
     """A run of the same size and degree whose source is another: the level cancels."""
     ratio = 1.0 if run["source_tokens"] != base["tokens"] else SOURCE_RATIOS[0]
-    weights = recipes["fitted1"]
+    weights = next(iter(recipes.values()))
     return _row(fit, f"{run['run']}-pair", base, weights, ratio) | {"set": run["run"]}
 
 
@@ -134,40 +144,46 @@ def _million(params: float) -> str:
 
 
 def _degrees(fit: FittedModel) -> tuple[list[float], set[float]]:
-    """Fitted degrees (the most frequent first) and, for a fit with one, another: (all, new)."""
+    """Two degrees, for a second one is what tells forms apart, and which of them is new.
+
+    The most frequent one (the middle one of equals) and the fitted one farthest from it; of a fit
+    that knows one level, a new one.
+    """
     centres, counts, _ = degree_clusters(np.log(fit.table.arrays().overtraining))
-    common = np.exp(centres[np.argsort(-counts, kind="stable")][:DEGREES]).tolist()
-    if fit.anchors.intercept != "single":
-        return common, set()
-    other = common[0] * OTHER_DEGREE
-    return [common[0], other], {other}
+    off_middle = np.abs(centres - np.median(centres))
+    common = centres[np.lexsort((off_middle, -counts))[0]]
+    if fit.anchors.intercept == "single":
+        other = float(np.exp(common)) * OTHER_DEGREE
+        return [float(np.exp(common)), other], {other}
+    farthest = centres[np.argmax(np.abs(centres - common))]
+    return np.exp(np.unique([common, farthest])).tolist(), set()
 
 
-def _recipes(fit: FittedModel, recipe: Array | None) -> dict[str, Array]:
-    """The best bucket alone, the most and the least concentrated fitted recipes, the target's."""
+def _recipes(
+    fit: FittedModel, recipe: Array | None, shares: Mapping[str, float]
+) -> dict[str, Array]:
+    """The least and the most concentrated fitted recipe, the best bucket alone, the target's.
+
+    Each once, and only where the source has every bucket that is packed.
+    """
     fitted = np.unique(fit.table.arrays().weights.round(6), axis=0)
     fitted = fitted[np.argsort(fitted.max(axis=1), kind="stable")]
     fitted = fitted / fitted.sum(axis=1, keepdims=True)
-    found = {"fitted1": fitted[0], "fitted2": fitted[-1]}
-    found[f"only-{fit.table.buckets[0]}"] = np.eye(fit.table.n_buckets)[0]
+    named = {"fitted1": fitted[0], "fitted2": fitted[-1]}
+    named[f"only-{fit.table.buckets[0]}"] = np.eye(fit.table.n_buckets)[0]
     if recipe is not None:
-        found["target"] = np.asarray(recipe, dtype=float)
+        named["target"] = np.asarray(recipe, dtype=float)
+    source = np.array([shares[name] for name in fit.table.buckets])
+    found: dict[str, Array] = {}
+    for name, weights in named.items():
+        known = any(np.allclose(weights, other, atol=1e-6) for other in found.values())
+        if not known and not (weights[source <= 0] > 0).any():
+            found[name] = weights
+    if not found:
+        raise InputError(f"shares: must be > 0 where a recipe to run needs them, got {shares}")
     return found
 
 
 def _flops(fit: FittedModel, flops: float) -> dict[str, float]:
     """M, where the fitted table has one: plan and fit must derive m alike."""
     return {"flops_per_token": flops} if fit.table.provenance.get("flops_from") == "table" else {}
-
-
-def _constant_columns(
-    fit: FittedModel, shares: Mapping[str, float] | None, labels: Mapping[str, str] | None
-) -> dict[str, Any]:
-    columns: dict[str, Any] = {
-        f"share_{name}": share for name, share in source_shares(fit, shares).items()
-    }
-    known = [*fit.table.groups, *([fit.table.corpus] if fit.table.corpus else [])]
-    for name in known:
-        common = fit.table.frame[name].astype(str).mode().iloc[0]
-        columns[name] = (labels or {}).get(name, common)
-    return columns

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from bayes_infolaw.decisions.draws import pool
+from bayes_infolaw.decisions.labels import own_target
 from bayes_infolaw.decisions.next_run.answer import (
     CandidateValue,
     NextRun,
     SearchSettings,
     decided,
 )
-from bayes_infolaw.decisions.next_run.search import Prepared, prepare
+from bayes_infolaw.decisions.next_run.search import Prepared, Progress, prepare
 from bayes_infolaw.decisions.next_run.value import OutcomeStudy
 from bayes_infolaw.decisions.update import joined_table, refit_warm
 from bayes_infolaw.errors import InputError
@@ -101,6 +102,7 @@ def with_refits(
     request: tuple[Mapping[str, Any], Mapping[str, float] | None, SearchSettings],
     found: NextRun,
     count: int,
+    progress: Progress | None = None,
 ) -> NextRun:
     """Value the best `count` candidates that are marked for a refit anew, and rank again.
 
@@ -108,13 +110,19 @@ def with_refits(
     ----------
     request : tuple
         Target, weights and settings with which `search.next_run` found the answer.
+    progress : callable, optional
+        Called with (candidates done, candidates to refit).
     """
     target, weights, settings = request
     marked = [c for c in found.candidates if c.refit][:count]
     if not marked:
         return found
     ready = prepare(fits, plan, target, weights, settings)
-    new = {c.run: refit_value(fits, ready, c, plan, target) for c in marked}
+    new = {}
+    for done, c in enumerate(marked, start=1):
+        new[c.run] = refit_value(fits, ready, c, plan, target)
+        if progress:
+            progress(done, len(marked))
     changed = [_revalued(c, new.get(c.run), found.value_per_nat) for c in found.candidates]
     return decided(found, changed, settings.rank_by)
 
@@ -168,7 +176,7 @@ def _gain(
     ready: Prepared, refits: Mapping[str, Fit], share: Array, target: Mapping[str, Any]
 ) -> float:
     """Expected gain of the best recipe of the set over today's choice, after one outcome."""
-    laws = {name: law_at_target(fit, **target) for name, fit in refits.items()}
+    laws = {name: law_at_target(f, **own_target(f, target)) for name, f in refits.items()}
     draws = pool(laws, dict(zip(refits, share / share.sum(), strict=True)))
     expected = draws.loss(ready.choices.recipes) @ draws.weight
     return float(expected[0] - expected.min())

@@ -1,5 +1,6 @@
 """Candidate runs -> the worth of each to the decision, a batch of them, and whether to stop."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayes_infolaw.decisions.draws import TargetDraws, pool
+from bayes_infolaw.decisions.labels import own_target
 from bayes_infolaw.decisions.next_run.answer import (
     ESS_MIN,
     CandidateValue,
@@ -19,11 +21,12 @@ from bayes_infolaw.decisions.next_run.choices import Choices, recipe_choices
 from bayes_infolaw.decisions.next_run.outcomes import run_outcomes
 from bayes_infolaw.decisions.next_run.value import OutcomeStudy, OutcomeValue
 from bayes_infolaw.decisions.next_run.worth import flop_per_nat, target_compute
+from bayes_infolaw.errors import InputError
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.target import law_at_target
 from bayes_infolaw.tables.runs import RunTable
 
-__all__ = ["Prepared", "next_run", "prepare"]
+__all__ = ["Prepared", "Progress", "next_run", "prepare", "require_candidates"]
 
 Array = np.ndarray
 Progress = Callable[[int, int], None]
@@ -62,7 +65,8 @@ def next_run(
         Of the forms; equal by default.
     settings : SearchSettings, optional
     progress : callable, optional
-        Called with (candidates done, candidates in all) of the first round.
+        Called with (valuations done, valuations in all): every candidate in the first round of a
+        batch, in each later one those that are left.
 
     Returns
     -------
@@ -73,26 +77,29 @@ def next_run(
     Raises
     ------
     InputError
-        A run outside a law's domain, or a bad setting.
+        A run outside a law's domain, fewer candidates than the batch has, or a bad setting.
     InfeasibleError
         No recipe is allowed.
     """
     chosen = settings or SearchSettings()
     ready = prepare(fits, plan, target, weights, chosen)
     worth = _worth(fits, ready, target, weights, chosen)
-    values = _values(ready, (), range(len(ready.names)), progress)
+    say = _counted(len(ready.names), chosen.q, progress)
+    values = _values(ready, (), range(len(ready.names)), say)
     recipe = dict(zip(ready.draws.buckets, ready.choices.recipes[0].tolist(), strict=True))
     found = NextRun(
         stop=True,
         reason="",
         candidates=(),
-        batch=tuple(_batch(ready, values, worth, chosen)),
+        batch=tuple(_batch(ready, values, worth, chosen, say)),
         recipe=recipe,
         expected_loss=ready.choices.expected_loss,
         evpi=ready.choices.evpi_free,
         evpi_kept=ready.choices.evpi_kept,
         value_per_nat=worth,
+        value_per_nat_given=chosen.value_per_nat is not None,
         target_flop=target_compute(target),
+        loss_unit=ready.draws.loss_unit,
         n_recipes=len(ready.choices.recipes),
         draws=len(ready.draws),
     )
@@ -107,7 +114,8 @@ def prepare(
     settings: SearchSettings,
 ) -> Prepared:
     """Draws at the target, recipes to decide between, and outcomes of the candidates."""
-    laws = {name: law_at_target(fit, **target) for name, fit in fits.items()}
+    require_candidates(plan, settings.q)
+    laws = {name: law_at_target(fit, **own_target(fit, target)) for name, fit in fits.items()}
     draws = pool(laws, weights)
     choices = recipe_choices(
         laws,
@@ -131,6 +139,13 @@ def prepare(
     compute = plan.arrays().compute
     flop = np.array([compute[list(r)].sum() for r in rows])
     return Prepared(draws, choices, study, names, rows, flop)
+
+
+def require_candidates(plan: RunTable, q: int) -> None:
+    """Raise InputError unless a plan has as many candidates as a batch of `q` takes."""
+    count = len(_candidates(plan)[0])
+    if q > count:
+        raise InputError(f"q: must be at most the number of candidates ({count}), got {q}")
 
 
 def _candidates(plan: RunTable) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
@@ -160,20 +175,22 @@ def _worth(
     return flop_per_nat(fits, scaled, target, ready.choices.recipes[0])
 
 
+def _counted(count: int, q: int, progress: Progress | None) -> Callable[[], None]:
+    """Counts the valuations of a greedy batch of `q`: count, then count - 1, ... of them."""
+    done, total = itertools.count(1), sum(range(count - q + 1, count + 1))
+    return lambda: progress(next(done), total) if progress else None
+
+
 def _values(
-    ready: Prepared,
-    given: Sequence[int],
-    candidates: Sequence[int],
-    progress: Progress | None = None,
+    ready: Prepared, given: Sequence[int], candidates: Sequence[int], say: Callable[[], None]
 ) -> dict[int, OutcomeValue]:
     """Value of each candidate (positions) together with the given ones."""
     before = [row for c in given for row in ready.rows[c]]
     ready.study.keep(before) if before else ready.study.cache.clear()
     values = {}
-    for done, c in enumerate(candidates, start=1):
+    for c in candidates:
         values[c] = ready.study.value([*before, *ready.rows[c]])
-        if progress:
-            progress(done, len(candidates))
+        say()
     return values
 
 
@@ -198,23 +215,27 @@ def _candidate(ready: Prepared, c: int, value: OutcomeValue, worth: float) -> Ca
 
 
 def _batch(
-    ready: Prepared, alone: Mapping[int, OutcomeValue], worth: float, settings: SearchSettings
+    ready: Prepared,
+    alone: Mapping[int, OutcomeValue],
+    worth: float,
+    settings: SearchSettings,
+    say: Callable[[], None],
 ) -> list[CandidateValue]:
     """Greedy: each next candidate by what it adds, per FLOP, to those already in the batch."""
     taken: list[int] = []
     chosen: list[CandidateValue] = []
     base, values = OutcomeValue(0.0, 0.0, 0.0, 0.0, 0.0, float("inf")), dict(alone)
     position = {name: c for c, name in enumerate(ready.names)}
-    for _ in range(min(settings.q, len(ready.names))):
+    for _ in range(settings.q):
         added = {c: _added(value, base) for c, value in values.items()}
         best = ranked(_described(ready, added, worth), settings.rank_by)[0]
         taken.append(position[best.run])
         chosen.append(best)
-        if len(chosen) == min(settings.q, len(ready.names)):
+        if len(chosen) == settings.q:
             break
         base = values[taken[-1]]
         left = [c for c in range(len(ready.names)) if c not in taken]
-        values = _values(ready, taken, left)
+        values = _values(ready, taken, left, say)
     return chosen
 
 

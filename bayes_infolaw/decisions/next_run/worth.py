@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_infolaw.decisions.labels import own_target
 from bayes_infolaw.decisions.next_run.outcomes import kept_draws
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.laws.overtraining import TOKENS_EXPONENT
@@ -79,7 +80,7 @@ def _drop(
 ) -> float:
     losses = []
     for at in (target, larger):
-        law = law_at_target(fit, **at)
+        law = law_at_target(fit, **own_target(fit, at))
         loss = np.full(fit.draws["sigma"].size, np.nan)
         loss[kept_draws(fit, law)] = law.loss(recipe)
         losses.append(loss)
