@@ -1,28 +1,30 @@
 """The pictures of ``recommend --figures``: draws, a recipe set and the answer -> PNG files."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bayes_infolaw.cli.decision import Opened, planned
 from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
 
     from bayes_infolaw.decisions.draws import TargetDraws
     from bayes_infolaw.decisions.recipe_set import RecipeSet
+    from bayes_infolaw.figures.canvas import Figure
 
 __all__ = ["Drawing", "require_drawing"]
 
 OCTAVES, POINTS = 2, 9
 """The trend runs over so many doublings of K either way, at so many numbers of tokens."""
 TOP = 0.005
-"""Loss axes of the profiles end at this part of the loss above the incumbent's."""
+"""Loss axes of the profiles end at this part of the loss above the one compared with."""
 STEPS = 60
+TREND = "Optimal recipe as the target's tokens vary: same size, source and overtraining degree"
 
 
 def require_drawing(folder: str | None) -> None:
@@ -33,14 +35,18 @@ def require_drawing(folder: str | None) -> None:
     ImportError
         matplotlib is missing (extra ``plots``).
     InputError
-        A file of that name.
+        A file in the place of the folder or of one above it, or a folder that may not be written.
     """
     if folder is None:
         return
     import bayes_infolaw.figures.canvas  # noqa: F401
 
-    if Path(folder).exists() and not Path(folder).is_dir():
-        raise InputError(f"--figures: must be a folder, got the file {folder!r}")
+    there = Path(folder).absolute()
+    there = next(path for path in (there, *there.parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"--figures: must be a folder, got the file {str(there)!r}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--figures: may not write to {str(there)!r}")
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Drawing:
     opened: Opened
     allowed: "Callable[[TargetDraws], RecipeSet]"  # the same limits at any target
     recipe: dict[str, float]
-    incumbent: "np.ndarray | None"
+    now: "np.ndarray | float | None"  # the incumbent: a recipe, or a fixed loss
     prob: float
 
     def write(self, folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -64,6 +70,7 @@ class Drawing:
             Why a picture, or a point of one, was left out.
         """
         from bayes_infolaw.figures.canvas import save
+        from bayes_infolaw.recipes.certificate import CertificateError
 
         folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, str] = {}
@@ -76,7 +83,7 @@ class Drawing:
         ):
             try:
                 figure = draw(notes)
-            except InputError as error:
+            except (InputError, CertificateError) as error:  # the answer stands without it
                 figure = None
                 notes.append(f"no {name}: {error}")
             if figure is not None:
@@ -85,18 +92,35 @@ class Drawing:
         return files, notes
 
     @cached_property
+    def _incumbent(self) -> dict[str, dict[str, float]]:
+        """Today's recipe to mark, where there is one."""
+        if self.now is None or isinstance(self.now, float):
+            return {}
+        names = self.opened.draws.buckets
+        return {"incumbent": dict(zip(names, self.now.tolist(), strict=True))}
+
+    @cached_property
     def _marks(self) -> dict[str, dict[str, float]]:
-        marks = {"recommended": self.recipe}
-        if self.incumbent is not None:
-            names = self.opened.draws.buckets
-            marks["incumbent"] = dict(zip(names, self.incumbent.tolist(), strict=True))
-        return marks
+        return {"recommended": self.recipe} | self._incumbent
 
     @cached_property
     def _shares(self) -> "np.ndarray":
         import numpy as np
 
         return np.array([self.recipe[name] for name in self.opened.draws.buckets])
+
+    @cached_property
+    def _shown_prob(self) -> float | None:
+        return self.prob if len(self.opened.draws) > 1 else None
+
+    def _titled(self, figure: "Figure", text: str) -> "Figure":
+        """What is shown, and at which target."""
+        at = self.opened.target
+        size, tokens = at["params_nonembedding"], at["tokens"]
+        source = at["source_tokens"]
+        told = f"target: {size:.4g} parameters, {tokens:.4g} tokens of a source of {source:.4g}"
+        figure.suptitle(f"{text}\n{told}", x=0.01, ha="left", fontsize=9)
+        return figure
 
     def _optima(self, notes: list[str]) -> "Figure | None":
         from bayes_infolaw.decisions.convex import draw_optima
@@ -108,22 +132,30 @@ class Drawing:
             return None
         recipes = draw_optima(draws, self.allowed(draws)).recipes
         forms = (draws.form, draws.forms) if len(draws.forms) > 1 else None
-        return optimum_posterior(recipes, draws.weight, draws.buckets, forms, self._marks)
+        drawn = optimum_posterior(recipes, draws.weight, draws.buckets, forms, self._marks)
+        return self._titled(drawn, "Posterior of the optimal recipe, bucket by bucket")
 
     def _profiles(self, notes: list[str]) -> "Figure | None":
         from bayes_infolaw.decisions.profiles import recipe_profiles
         from bayes_infolaw.figures.decisions import profiles
 
-        if self.incumbent is None:
-            return None
-        draws = self.opened.draws
-        table = recipe_profiles(draws, self._shares, self.incumbent, prob=self.prob)
+        draws, now = self.opened.draws, self._shares if self.now is None else self.now
+        inside = self.allowed(draws).contains
+        table = recipe_profiles(draws, self._shares, now, prob=self.prob, allowed=inside)
         # A bucket alone may lose so much, or all, that the axes would show nothing else.
-        top = TOP * float(draws.mean(draws.loss(self.incumbent)))
-        top = max(top, 1.5 * float(table["difference_hi"].min()))
+        low, high = (float(table[f"difference_{end}"].min()) for end in ("lo", "hi"))
+        top = max(TOP * float(table["loss_mean"].min()), high + 0.5 * abs(high), 0.5 * abs(low))
         ends = [str(name) for name in table if str(name).startswith("difference_")]
         table[ends] = table[ends].clip(upper=2 * top)
-        return profiles(table, self._marks, draws.loss_unit, self.prob, top=top)
+        unit, than = draws.loss_unit, self._than
+        drawn = profiles(table, self._marks, unit, self._shown_prob, top=top, than=than)
+        return self._titled(drawn, "As one bucket's share varies, the rest keep their proportions")
+
+    @cached_property
+    def _than(self) -> str:
+        if self.now is None:
+            return "the recommended's"
+        return "the incumbent's" if self._incumbent else f"{self.now:.4g}"
 
     def _trend(self, notes: list[str]) -> "Figure | None":
         from bayes_infolaw.decisions.trend import tokens_trend as trend_table
@@ -136,13 +168,15 @@ class Drawing:
         sets = {draws.tokens: allowed for draws, allowed in found}
         targets = [draws for draws, _ in found]
         table = trend_table(targets, lambda draws: sets[draws.tokens], self.prob)
-        return tokens_trend(table, self.prob, self._marks)
+        chosen = (float(self.opened.draws.tokens), self.recipe)
+        drawn = tokens_trend(table, self._shown_prob, self._incumbent, chosen)
+        return self._titled(drawn, TREND)
 
     def _targets(self, notes: list[str]) -> "list[tuple[TargetDraws, RecipeSet]]":
         """The target and its likes at other tokens, each with the recipes allowed there."""
         import numpy as np
 
-        found = []
+        found, left = [], {}
         degree = self._degree()
         for factor in 2.0 ** np.linspace(-OCTAVES, OCTAVES, POINTS):
             tokens = float(factor * self.opened.draws.tokens)
@@ -150,7 +184,11 @@ class Drawing:
                 draws = self.opened.draws if factor == 1 else self._at(tokens, degree)
                 found.append((draws, self.allowed(draws)))
             except InputError as error:
-                notes.append(f"trend.png leaves out {tokens:.4g} tokens: {error}")
+                left[tokens] = str(error)
+        if left:
+            listed = ", ".join(f"{tokens:.4g}" for tokens in left)
+            first, why = next(iter(left.items()))
+            notes.append(f"trend.png leaves out {listed} tokens; at {first:.4g}: {why}")
         return found
 
     def _degree(self) -> float | None:
@@ -169,8 +207,8 @@ class Drawing:
 
         opened = self.opened
         target = opened.target | {"tokens": tokens, "overtraining": degree}
+        target |= {"flops_per_token": None}
         if not opened.fits:
-            target |= {"flops_per_token": None}
             order = list(opened.draws.buckets)
             return of_constants(opened.about["constants"], target, {}, order).draws
         weights = {row["form"]: row["weight"] for row in opened.about["fits"]}
@@ -184,24 +222,32 @@ class Drawing:
 
     def _ternary(self, notes: list[str]) -> "Figure | None":
         """Expected improvement on the incumbent; without one, expected loss."""
-        from bayes_infolaw.decisions.profiles import triangle_values
+        import numpy as np
+
         from bayes_infolaw.figures.ternary import ternary
 
-        draws, now = self.opened.draws, self.incumbent
+        draws = self.opened.draws
         if len(draws.buckets) != 3:
             return None
-        allowed = self.allowed(draws).contains
-        reference = self._shares if now is None else now
-        table = triangle_values(draws, reference, STEPS, allowed)
-        grid = table[list(draws.buckets)].to_numpy()
-        value, label = ("loss_mean", "expected loss")
-        if now is not None:
-            value, label = ("expected_improvement", "expected improvement")
-        values = table[value].to_numpy()
+        grid, values, label = self._over_triangle()
         _require_area(grid, values)
-        marks: dict[str, Any] = {"recommended": self._shares}
-        marks |= {} if now is None else {"incumbent": now}
-        return ternary(grid, values, draws.buckets, f"{label}, {draws.loss_unit}", marks)
+        marks = {mark: np.array(list(recipe.values())) for mark, recipe in self._marks.items()}
+        drawn = ternary(grid, values, draws.buckets, f"{label}, {draws.loss_unit}", marks)
+        blank = "; blank: outside the limits" if not np.isfinite(values).all() else ""
+        return self._titled(drawn, f"{label[0].upper()}{label[1:]}{blank}")
+
+    def _over_triangle(self) -> "tuple[np.ndarray, np.ndarray, str]":
+        """Recipes of a grid, what is drawn over them, and its name."""
+        from bayes_infolaw.decisions.profiles import triangle_values
+
+        draws, now = self.opened.draws, self.now
+        inside = self.allowed(draws).contains
+        table = triangle_values(draws, self._shares if now is None else now, STEPS, inside)
+        grid = table[list(draws.buckets)].to_numpy()
+        if now is None:
+            return grid, table["loss_mean"].to_numpy(), "expected loss"
+        rival = "the incumbent" if self._incumbent else f"{now:.4g}"
+        return grid, table["expected_improvement"].to_numpy(), f"expected improvement on {rival}"
 
 
 def _require_area(grid: "np.ndarray", values: "np.ndarray") -> None:

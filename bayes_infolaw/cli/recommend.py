@@ -197,7 +197,8 @@ def recommend(
         def limited(draws: "TargetDraws") -> "RecipeSet":
             return limits.recipe_set(wanted, draws, current)
 
-        drawing = Drawing(opened, limited, payload["recipe"], current, prob)
+        now = incumbent_loss if current is None else current
+        drawing = Drawing(opened, limited, payload["recipe"], now, prob)
         payload["figures"], notes = drawing.write(Path(figures))
         payload["notes"] = [*payload["notes"], *notes]
     if out:

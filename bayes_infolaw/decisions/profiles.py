@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.improvement import incumbent_losses
 from bayes_infolaw.decisions.kernel import expected_improvement, mean_loss
 from bayes_infolaw.decisions.monte_carlo import inverse_cdf
 from bayes_infolaw.errors import InputError
@@ -13,6 +14,7 @@ from bayes_infolaw.errors import InputError
 __all__ = ["recipe_profiles", "simplex_grid", "triangle_values", "vary_share"]
 
 Array = np.ndarray
+Allowed = Callable[[Array], Array]
 
 POINTS = 61
 """Shares of a profile, the recipe's own beside them."""
@@ -52,9 +54,10 @@ def vary_share(recipe: Array, capacity: Array, bucket: int, shares: Array) -> Ar
 def recipe_profiles(
     draws: TargetDraws,
     recipe: Array,
-    incumbent: Array | None = None,
+    incumbent: Array | float | None = None,
     shares: Array | None = None,
     prob: float = 0.9,
+    allowed: Allowed | None = None,
 ) -> pd.DataFrame:
     """Loss and expected improvement as each bucket's share varies, the rest in proportion.
 
@@ -63,21 +66,25 @@ def recipe_profiles(
     draws : TargetDraws
     recipe : (D,)
         Where every profile passes through: shares of the packed tokens.
-    incumbent : (D,), optional
-        What the losses are compared with, under the same draw; the recipe itself by default.
+    incumbent : (D,) or float, optional
+        What the losses are compared with: a recipe under the same draw, or a fixed loss; the recipe
+        itself by default.
     shares : (G,), optional
         Of the varied bucket; by default 61 from 0 to 1, and the recipe's own.
     prob : float
         Of the equal-tailed interval of the difference.
+    allowed : function of recipes (R, D) to bool (R,), optional
+        `RecipeSet.contains`: a column ``allowed``, true everywhere by default. Profiles go on
+        outside the set.
 
     Returns
     -------
     DataFrame
         Rows by bucket (those with tokens, best first) and growing share: ``bucket, share,
-        repetition`` (mean epochs over the bucket), ``loss_mean`` and, of the loss minus the
-        incumbent's, ``difference_mean, difference_lo, difference_hi``; ``expected_improvement``
-        (mean of what it gains where it gains) and ``p_better`` (ties half). Losses noise-free, in
-        ``draws.loss_unit``; infinite where a draw has no information.
+        repetition`` (mean epochs over the bucket), ``allowed``, ``loss_mean`` and, of the loss
+        minus the incumbent's, ``difference_mean, difference_lo, difference_hi``;
+        ``expected_improvement`` (mean of what it gains where it gains) and ``p_better`` (ties
+        half). Losses noise-free, in ``draws.loss_unit``; infinite where a draw has no information.
 
     Raises
     ------
@@ -86,23 +93,28 @@ def recipe_profiles(
         two buckets with tokens, or ``prob`` outside (0, 1).
     """
     reference = recipe if incumbent is None else incumbent
-    for name, given in (("recipe", recipe), ("incumbent", reference)):
-        draws.require_recipe(name, given)
+    draws.require_recipe("recipe", recipe)
+    base = incumbent_losses(draws, reference)
     if not 0 < prob < 1:
         raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
     usable = np.flatnonzero(draws.capacity > 0).tolist()
     if len(usable) < 2:
         raise InputError(f"buckets: at least two must have tokens, got {len(usable)}")
-    base = draws.loss(reference)
+    inside = _everywhere if allowed is None else allowed
     parts = []
     for d in usable:
         grid = _shares(shares, recipe[d])
         recipes = vary_share(recipe, draws.capacity, d, grid)
         loss = draws.loss(recipes)
         columns = {"share": grid, "repetition": draws.repetition(recipes)[:, d]}
+        columns["allowed"] = inside(recipes)
         columns |= _against(draws, loss, base, prob)
         parts.append(pd.DataFrame({"bucket": draws.buckets[d], **columns}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _everywhere(recipes: Array) -> Array:
+    return np.ones(len(recipes), dtype=bool)
 
 
 def _shares(shares: Array | None, own: float) -> Array:
@@ -144,9 +156,9 @@ def simplex_grid(steps: int) -> Array:
 
 def triangle_values(
     draws: TargetDraws,
-    incumbent: Array,
+    incumbent: Array | float,
     steps: int = 60,
-    allowed: Callable[[Array], Array] | None = None,
+    allowed: Allowed | None = None,
 ) -> pd.DataFrame:
     """Expected loss and expected improvement on a grid over the recipes of three buckets.
 
@@ -154,8 +166,8 @@ def triangle_values(
     ----------
     draws : TargetDraws
         Of three buckets.
-    incumbent : (3,)
-        Shares of the packed tokens.
+    incumbent : (3,) or float
+        Shares of the packed tokens, or a fixed loss.
     steps : int
         Shares are multiples of its inverse.
     allowed : function of recipes (R, 3) to bool (R,), optional
@@ -174,12 +186,12 @@ def triangle_values(
     """
     if len(draws.buckets) != 3:
         raise InputError(f"buckets: a triangle needs three, got {len(draws.buckets)}")
-    draws.require_recipe("incumbent", incumbent)
+    base = incumbent_losses(draws, incumbent)
     recipes = simplex_grid(steps)
     values = {
         "loss_mean": mean_loss(draws, recipes),
-        "expected_improvement": expected_improvement(draws, recipes, draws.loss(incumbent)),
+        "expected_improvement": expected_improvement(draws, recipes, base),
     }
-    inside = np.ones(len(recipes), dtype=bool) if allowed is None else allowed(recipes)
+    inside = (_everywhere if allowed is None else allowed)(recipes)
     kept = {name: np.where(inside, value, np.nan) for name, value in values.items()}
     return pd.DataFrame({**dict(zip(draws.buckets, recipes.T, strict=True)), **kept})

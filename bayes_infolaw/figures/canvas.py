@@ -18,6 +18,7 @@ __all__ = [
     "GREY",
     "ORANGE",
     "SERIES",
+    "Figure",
     "blank",
     "log_ticks",
     "save",

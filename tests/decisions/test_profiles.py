@@ -162,3 +162,18 @@ def test_triangle_holds_the_laws_values_and_blanks_what_is_not_allowed():
 def test_a_triangle_needs_three_buckets(laws):
     with pytest.raises(InputError, match="a triangle needs three, got 4"):
         triangle_values(pool(laws), INCUMBENT)
+
+
+def test_a_fixed_loss_and_the_limits_beside_a_profile(laws):
+    draws = pool(laws, WEIGHTS)
+    shares = np.array([0.0, 0.3, 0.8])
+    table = recipe_profiles(
+        draws, RECIPE, 3.2, shares, allowed=lambda recipes: recipes[:, 0] <= 0.25
+    )
+    first = table[table["bucket"] == "a"]
+    assert first["allowed"].tolist() == [True, False, False]
+    np.testing.assert_allclose(table["difference_mean"], table["loss_mean"] - 3.2)
+    losses = draws.loss(vary_share(RECIPE, draws.capacity, 0, shares))
+    gain = np.maximum(3.2 - losses, 0.0) @ draws.weight
+    np.testing.assert_allclose(first["expected_improvement"], gain)
+    assert recipe_profiles(draws, RECIPE)["allowed"].all()

@@ -8,6 +8,7 @@ pytest.importorskip("matplotlib")
 
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.figures import decisions
+from bayes_infolaw.figures.ranking import ranking
 
 UNIT = "nats per byte"
 NAMES = ("high", "mid", "low", "web")
@@ -211,7 +212,7 @@ def rank_table(n: int) -> pd.DataFrame:
 
 def test_ranking_puts_the_best_on_top_with_both_intervals():
     table = rank_table(5)
-    left, right = decisions.ranking(table, UNIT, 0.9).axes
+    left, right = ranking(table, UNIT, 0.9).axes
     rows = np.array([4, 3, 2, 1, 0])
     for axes, column in ((left, "behind"), (right, "rank")):
         segments = np.array(axes.collections[0].get_segments())
@@ -230,7 +231,7 @@ def test_ranking_puts_the_best_on_top_with_both_intervals():
 
 
 def test_ranking_of_many_counts_what_it_leaves_out():
-    left, _ = decisions.ranking(rank_table(9), UNIT, 0.9, shown=4).axes
+    left, _ = ranking(rank_table(9), UNIT, 0.9, shown=4).axes
     assert len(left.get_yticks()) == 4
     assert left.get_title(loc="left") == "Plans by expected loss, the first 4 of 9"
 
