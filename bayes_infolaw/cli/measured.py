@@ -21,6 +21,12 @@ FROM_EQUAL = (
 )
 
 
+REPEATED = (
+    "new runs with the very loss, size and recipe of a fitted run count as replicates: {}; leave "
+    "them out if they are the same runs."
+)
+
+
 @dataclass(frozen=True)
 class Updating:
     """The options that say what was measured, and how the forms were weighed before."""
@@ -50,10 +56,13 @@ def taken_in(
     if given.measured is None:
         return fits, weights, [], []
     from bayes_infolaw import read_runs
+    from bayes_infolaw.decisions.new_runs import repeated_runs, require_new_runs
     from bayes_infolaw.decisions.update import update_fit, update_weights
 
     order = next(iter(fits.values())).table.buckets
     new = read_runs(given.measured, buckets=order, data_dir=given.data_dir, prior_dominated=True)
+    require_new_runs(fits, new)
+    repeated = sorted({run for fit in fits.values() for run in repeated_runs(fit.table, new)})
     after = update_weights(fits, weights.weights, new)
     done = {name: update_fit(fit, new, seed=given.seed) for name, fit in fits.items()}
     told = [
@@ -63,6 +72,8 @@ def taken_in(
     said = f"{weights.method}, then the density that each form gave {len(new)} new runs"
     weighed = replace(weights, weights=after, reason=said)
     notes = [FROM_EQUAL] if given.from_equal and len(fits) > 1 else []
+    if repeated:
+        notes.append(REPEATED.format(", ".join(repeated)))
     return {name: u.fit for name, u in done.items()}, weighed, told, notes
 
 

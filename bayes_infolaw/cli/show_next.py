@@ -30,8 +30,8 @@ def show(console: "Console", payload: dict[str, Any], rank_by: str) -> None:
 
     for row in payload["updates"]:
         console.print("{form}: {method} ({reason}).".format(**row), soft_wrap=True)
-    head = "Stop" if payload["stop"] else f"Next: {payload['batch'][0]['run']}"
-    console.print(f"{head}: {payload['reason']}", soft_wrap=True)
+    head = "Stop: " if payload["stop"] else f"Next: {payload['batch'][0]['run']}\n"
+    console.print(f"{head}{payload['reason']}", soft_wrap=True)
     per = "worth" if rank_by == "value" else "information"
     counted = f"Candidates by {per} per FLOP ({len(payload['candidates'])} in all)"
     for name, title in (("batch", "Batch (each adds to those before)"), ("candidates", counted)):

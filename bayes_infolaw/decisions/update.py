@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
 from bayes_infolaw.decisions.draws import form_weights
+from bayes_infolaw.decisions.new_runs import joined_table, require_new_runs
 from bayes_infolaw.decisions.next_run.outcomes import (
     RunOutcomes,
     fit_outcomes,
@@ -29,17 +29,15 @@ from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.rows import flat_draws
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.verdict import ESS_MIN
-from bayes_infolaw.tables.build import build_table
 from bayes_infolaw.tables.runs import RunTable
-from bayes_infolaw.tables.study import Study
-from bayes_infolaw.tables.write import stated_frame
 from bayes_infolaw.threads import one_blas_thread
 
-__all__ = ["Update", "joined_table", "refit_warm", "update_fit", "update_weights"]
+__all__ = ["Update", "refit_warm", "update_fit", "update_weights"]
 
 Array = np.ndarray
 K_HIGH = 0.7  # Pareto k above which importance weights are not to be trusted
 WARM_WARMUP = 300
+UPDATED = "Updated with"
 
 
 @dataclass(frozen=True)
@@ -69,27 +67,30 @@ def update_fit(fit: Fit, new: RunTable, *, seed: int = 0) -> Update:
     Returns
     -------
     Update
+        Its fit is whole, of the joined table, and says in ``info["updates"]`` (one dict an update:
+        method, reason, pareto_k, ess, runs) and in a note how it came about.
 
     Raises
     ------
     InputError
-        Runs without loss, of other buckets, with a name that the fit has, or outside the law's
-        domain.
+        Runs without loss or that did not finish, of other buckets, with a name that the fit has, or
+        outside the law's domain.
 
     References
     ----------
     Vehtari, Simpson, Gelman, Yao, Gabry: Pareto smoothed importance sampling, JMLR 25 (2024).
     """
+    require_new_runs({"": fit}, new)
     checked = plan_for(fit, new)
     table = joined_table(fit.table, checked)
     against, k, ess, weights = _reweighting(fit, checked)
     if not against:
         assert weights is not None
         updated = _resampled(fit, table, weights, ess, seed)
-        reason = f"Pareto k {k:.2f}, {ess:.0f} effective draws"
-        return Update(_told(updated, "reweighted", reason), "reweighted", reason, k, ess)
+        reason = f"Pareto k {k:.2f}, {ess:.0f} effective draws; resampled, so of equal weight"
+        return _told(Update(updated, "reweighted", reason, k, ess), fit, new)
     updated, method = _refitted(fit, table, seed)
-    return Update(_told(updated, method, against), method, against, k, ess)
+    return _told(Update(updated, method, against, k, ess), fit, new)
 
 
 def update_weights(
@@ -111,12 +112,13 @@ def update_weights(
     Raises
     ------
     InputError
-        Runs without loss, weights that do not fit, or losses that no form thinks possible.
+        Runs that a fit cannot take in (`require_new_runs`), weights that do not fit, or losses that
+        no form thinks possible.
     """
+    require_new_runs(fits, new)
     before = form_weights(tuple(fits), weights)
-    loss = plan_for(next(iter(fits.values())), new).arrays().loss
-    if loss is None:
-        raise InputError("new runs: column loss is missing; an update needs measured losses")
+    loss = new.arrays().loss
+    assert loss is not None
     log_density = {}
     for name, fit in fits.items():
         outcomes = fit_outcomes(fit, plan_for(fit, new))
@@ -128,30 +130,6 @@ def update_weights(
         raise InputError("new runs: no form gives these losses a positive density")
     after = np.exp(score - logsumexp(score))
     return dict(zip(fits, after.tolist(), strict=True))
-
-
-def joined_table(table: RunTable, new: RunTable) -> RunTable:
-    """The runs of two tables in one, checked as if read together.
-
-    Raises
-    ------
-    InputError
-        No losses among the new runs, or a run name that comes twice.
-    """
-    if new.arrays().loss is None:
-        raise InputError("new runs: column loss is missing; an update needs measured losses")
-    frames = [stated_frame(part) for part in (table, new)]
-    joined = pd.concat(frames, ignore_index=True).drop(columns="simulated", errors="ignore")
-    simulated = table.simulated or new.simulated
-    study = Study(
-        title=str(table.provenance.get("title", "")),
-        buckets=table.buckets,
-        loss_unit=table.loss_unit,
-        groups=table.groups,
-        corpus=table.corpus,
-        simulated=simulated,
-    )
-    return build_table(joined.assign(simulated=True) if simulated else joined, study)
 
 
 def _reweighting(fit: Fit, new: RunTable) -> tuple[str, float | None, float | None, Array | None]:
@@ -182,7 +160,8 @@ def _smoothed(fit: Fit, outcomes: RunOutcomes, new: RunTable) -> tuple[Array, fl
     with np.errstate(divide="ignore"):
         ratios = np.maximum(np.log(weights), -700.0)
     log_weights, k = array_stats.psislw(-ratios)  # it takes minus the log ratio, as LOO has it
-    return np.asarray(log_weights), float(k)
+    # Where a single draw has all the weight there is no tail to fit, and k is no number.
+    return np.asarray(log_weights), float(k) if np.isfinite(k) else np.inf
 
 
 def _resampled(fit: Fit, table: RunTable, weights: Array, ess: float | None, seed: int) -> Fit:
@@ -270,6 +249,12 @@ def refit_warm(
     return [assemble(*judged(s), t, spec, a, fit.layout, chosen, seconds) for s, t, a in parts]
 
 
-def _told(fit: Fit, method: str, reason: str) -> Fit:
-    notes = [*fit.info.get("notes", []), f"Updated with new runs: {method} ({reason})."]
-    return replace(fit, info={**fit.info, "notes": notes})
+def _told(update: Update, before: Fit, new: RunTable) -> Update:
+    """The update with its history in the fit: ``info["updates"]``, and a note for each."""
+    info, runs = update.fit.info, [str(name) for name in new.frame["run"]]
+    step = {name: getattr(update, name) for name in ("method", "reason", "pareto_k", "ess")}
+    steps = [*before.info.get("updates", []), {**step, "runs": runs}]
+    own = [note for note in info.get("notes", []) if not note.startswith(UPDATED)]
+    told = [f"{UPDATED} {len(s['runs'])} new runs: {s['method']} ({s['reason']})." for s in steps]
+    fit = replace(update.fit, info={**info, "notes": [*own, *told], "updates": steps})
+    return replace(update, fit=fit)

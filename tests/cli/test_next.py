@@ -1,6 +1,7 @@
 """next: its fields, the Python numbers behind them, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,8 @@ import pytest
 import bayes_infolaw
 from bayes_infolaw.decisions.next_run.propose import propose_runs
 from bayes_infolaw.decisions.next_run.search import next_run
-from bayes_infolaw.decisions.update import update_weights
 
+from ..decisions.made_fits import made_fit, simulated
 from .conftest import TARGET, TARGET_FLAGS
 
 FIELDS = {
@@ -102,22 +103,6 @@ def test_several_fits_count_by_their_weight(run, shipped, fit_file, plan, defaul
     assert one.json["candidates"] == alone["candidates"]
 
 
-def test_measured_runs_are_taken_in_first(run, shipped, fit_file, plan, repo_root, tmp_path):
-    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "heldout.csv")
-    rows[rows["part"] == "unseen recipe"].tail(2).to_csv(tmp_path / "new.csv", index=False)
-    flags = ["--candidates", plan, *TARGET_FLAGS, "--measured", tmp_path / "new.csv", "--json"]
-    answer = run("next", shipped, fit_file, *flags, "--weight", "equal")
-    assert answer.code == 0, answer.err
-    found = answer.json
-    assert [u["form"] for u in found["updates"]] == ["paper_design", "small"]
-    assert found["updates"][0]["method"] == "reweighted"
-    fits = {name: bayes_infolaw.load_fit(p) for name, p in (("a", shipped), ("b", fit_file))}
-    new = bayes_infolaw.read_runs(tmp_path / "new.csv", prior_dominated=True)
-    expected = update_weights(fits, {"a": 0.5, "b": 0.5}, new)
-    weights = [row["weight"] for row in found["fits"]]
-    np.testing.assert_allclose(weights, list(expected.values()), rtol=1e-9)
-
-
 # What `recommend` would decide between, and the same of `next`.
 LIMITS = [
     ["--cap", "0=0.3", "--floor", "4=0.05"],
@@ -160,54 +145,47 @@ def test_an_empty_set_is_one_error(run, shipped, plan):
 
 
 @pytest.fixture(scope="module")
-def new_runs(repo_root, tmp_path_factory):
-    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "heldout.csv")
-    path = tmp_path_factory.mktemp("new") / "new.csv"
-    rows[rows["part"] == "unseen recipe"].tail(2).to_csv(path, index=False)
-    return path
-
-
-def test_measured_runs_start_from_equal_weights(run, shipped, fit_file, plan, new_runs):
-    flags = ["--candidates", plan, *TARGET_FLAGS, "--measured", new_runs, "--json"]
-    first, second = (
-        run("next", shipped, fit_file, *flags, *weight).json
-        for weight in ([], ["--weight", "equal"])
+def grouped(tmp_path_factory):
+    """A fit with a group, of names as the shipped one's are not: 4 buckets, 3 degrees."""
+    folder = tmp_path_factory.mktemp("grouped")
+    plain = simulated()
+    with_family = replace(simulated(family=["a", "b", "c"] * 12), groups=("family",)).subset(
+        range(36)
     )
-    assert first["fits"] == second["fits"]
-    assert any("start from equal weights" in note for note in first["notes"])
-    assert not any("start from equal weights" in note for note in second["notes"])
-    assert all(row["weight"] > 0 for row in first["fits"])
+    for name, table in (("plain", plain), ("family", with_family)):
+        made_fit(table=table).save(folder / f"{name}.nc")
+    return folder
 
 
-def test_updated_fits_are_what_recommend_takes_up(run, shipped, fit_file, plan, new_runs, tmp_path):
-    folder = tmp_path / "after"
-    flags = ["--candidates", plan, *TARGET_FLAGS, "--measured", new_runs, "--json"]
-    answer = run("next", shipped, fit_file, *flags, "--updated", folder)
-    assert answer.code == 0, answer.err
-    found = answer.json
-    words = next(n for n in found["notes"] if "recommend" in n).split(": recommend ")[1].split()
-    assert {p.name for p in folder.iterdir()} == {shipped.name, fit_file.name}
-    before, after = (bayes_infolaw.load_fit(p) for p in (shipped, folder / shipped.name))
-    assert len(after.table) == len(before.table) + 2
-    theirs = run("recommend", *words, *TARGET_FLAGS, "--json")
-    assert theirs.code == 0, theirs.err
-    assert theirs.json["evpi"] == pytest.approx(found["evpi"], rel=0.02)
-    weights = [row["weight"] for row in found["fits"]]
-    assert [row["weight"] for row in theirs.json["fits"]] == pytest.approx(weights, rel=1e-12)
+AT = ("--params-nonembedding", "6e9", "--tokens", "2e11", "--source-tokens", "1e11")
 
 
-def test_updated_needs_runs_and_spares_the_fits(run, shipped, plan, new_runs, tmp_path):
-    flags = ["next", shipped, "--candidates", plan, *TARGET_FLAGS]
-    alone = run(*flags, "--updated", tmp_path / "x")
-    assert (alone.code, alone.crash) == (2, None)
-    assert "--updated: needs --measured" in alone.err
-    kept = shipped.read_bytes()
-    for folder, word in ((shipped.parent, "overwrite"), (new_runs, "folder")):
-        answer = run(*flags, "--measured", new_runs, "--updated", folder)
-        assert (answer.code, answer.crash) == (2, None)
-        assert word in answer.err
-    assert shipped.read_bytes() == kept
-    assert list(tmp_path.iterdir()) == []
+def test_a_label_goes_to_the_fits_that_have_it(run, grouped):
+    """One fit has the group: it gets the label, the other does without, in any order."""
+    flags = ["--budget", "3e20", *AT, "--weight", "equal", "--json"]
+    named = [grouped / "plain.nc", grouped / "family.nc"]
+    told = {}
+    for label in ("a", "b"):
+        answers = [
+            run("next", *fits, *flags, "--label", f"family={label}")
+            for fits in (named, named[::-1])
+        ]
+        assert [a.code for a in answers] == [0, 0], answers[0].err
+        told[label], other = (a.json["expected_loss"] for a in answers)
+        assert told[label] == pytest.approx(other, rel=1e-9)
+        flag = ["--label", f"family={label}", "--weight", "equal", "--json"]
+        theirs = run("recommend", *named, *AT, *flag).json
+        assert theirs["expected_loss"] == pytest.approx(told[label], rel=1e-6)
+    assert told["a"] != told["b"]
+    unknown = run("next", *named, *flags, "--label", "kind=a")
+    assert (unknown.code, unknown.out, unknown.crash) == (2, "", None)
+    assert "label: must name a column of the fits (family), got 'kind'" in unknown.err
+
+
+def test_progress_counts_every_round_of_a_batch(run, shipped, plan):
+    answer = run("next", shipped, "--candidates", plan, *TARGET_FLAGS, "--q", "3", "--json")
+    assert len(answer.json["batch"]) == 3
+    assert answer.err.splitlines() == [f"candidates: {p} %" for p in (25, 50, 75, 100)]
 
 
 def test_ranking_by_information(run, shipped, plan):
@@ -216,11 +194,27 @@ def test_ranking_by_information(run, shipped, plan):
     assert ranks == sorted(ranks, reverse=True)
 
 
-def test_people_see_the_verdict_and_the_candidates(run, shipped, plan):
+def test_people_see_the_verdict_and_the_candidates(run, shipped, plan, default):
     answer = run("next", shipped, "--candidates", plan, *TARGET_FLAGS)
-    assert answer.out.startswith("Stop: nothing on offer is worth its cost.")
+    verdict = answer.out.splitlines()[0]
+    best = default["candidates"][0]
+    assert verdict.startswith("Stop: nothing on offer is worth its cost. The best for its price: ")
+    assert f"{best['run']} costs {best['flop']:.3g} FLOP and" in verdict
+    assert f"by {best['regret_reduction']:.3g} nats per token on average" in verdict
+    assert f"One nat per token is taken to be worth {default['value_per_nat']:.3g} FLOP" in verdict
+    assert f"1 % more than its {default['target_flop']:.3g} FLOP lowers" in verdict
     assert "Candidates by worth per FLOP (8 in all)" in answer.out
     assert "simulated" in answer.out
+
+
+def test_people_see_what_to_buy(run, shipped, plan):
+    flags = ["next", shipped, "--candidates", plan, *TARGET_FLAGS, "--value-per-nat", "1e40"]
+    head, reason = run(*flags).out.splitlines()[:2]
+    assert head.startswith("Next: ")
+    assert reason.startswith(f"{head.removeprefix('Next: ')} costs ")
+    assert reason.endswith("One nat per token is taken to be worth 1e+40 FLOP, as given.")
+    informed = run(*flags, "--rank-by", "information").out
+    assert "Candidates by information per FLOP" in informed
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 import bayes_infolaw as bi
-from bayes_infolaw.decisions.update import joined_table, update_fit, update_weights
+from bayes_infolaw.decisions import update
+from bayes_infolaw.decisions.new_runs import joined_table, repeated_runs, require_new_runs
+from bayes_infolaw.decisions.update import update_fit, update_weights
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.inference.problem import Problem
 from bayes_infolaw.inference.warm import warm_start
@@ -18,6 +21,8 @@ from bayes_infolaw.recipes.expected import expected_loss_recipe
 from bayes_infolaw.tables.build import build_table
 from bayes_infolaw.tables.study import Study
 from bayes_infolaw.tables.write import stated_frame
+
+from .made_fits import made_fit, simulated
 
 TARGET = {"params_nonembedding": 6.44e9, "tokens": 425e9, "source_tokens": 425e9}
 NAMES = ("theta", "a", "b", "alpha", "beta", "sigma")
@@ -109,6 +114,123 @@ def test_runs_without_loss_or_of_other_names_are_refused(fitted, heldout):
         update_fit(fitted, fitted.table)
 
 
+@pytest.fixture
+def refits(monkeypatch):
+    """Refits are noted, not run: which tables were asked for."""
+    asked = []
+
+    def noted(fit, table, seed):
+        asked.append(table)
+        return replace(fit, table=table), "refitted from the old posterior"
+
+    monkeypatch.setattr(update, "_refitted", noted)
+    return asked
+
+
+@pytest.mark.parametrize("shift", [1.003, 1.02])
+def test_a_high_pareto_k_is_refitted(fitted, heldout, refits, shift):
+    """At 1.02 one draw has all the weight: k is infinite, which is high as well."""
+    frame = stated_frame(part(heldout, part="unseen recipe"))
+    study = Study(buckets=fitted.table.buckets, simulated=True)
+    done = update_fit(fitted, build_table(frame.assign(loss=frame["loss"] * shift), study))
+    assert done.method == "refitted from the old posterior"
+    assert done.pareto_k > 0.7
+    assert "Pareto k" in done.reason
+    assert "> 0.7" in done.reason
+    assert [len(table) for table in refits] == [27 + len(frame)]
+
+
+def test_too_few_effective_draws_are_refitted(fitted, two_runs, reweighted, refits):
+    """The same weights on draws that are worth 450: 0.7 of them are below 400."""
+    poor = replace(fitted, verdict=replace(fitted.verdict, ess_bulk_min=450.0))
+    done = update_fit(poor, two_runs)
+    assert len(refits) == 1
+    assert done.pareto_k == reweighted.pareto_k
+    assert done.ess == pytest.approx(450 * reweighted.ess / 4000)
+    assert "effective draws < 400" in done.reason
+
+
+def test_a_fit_tells_every_update(reweighted, heldout, two_runs):
+    more = part(heldout, part="unseen recipe", model="1.2B")
+    twice = update_fit(reweighted.fit, more).fit
+    steps = twice.info["updates"]
+    assert [step["runs"] for step in steps] == [
+        list(two_runs.frame["run"]),
+        list(more.frame["run"]),
+    ]
+    assert all(step["method"] == "reweighted" for step in steps)
+    told = [note for note in twice.info["notes"] if "Updated with" in note]
+    assert len(told) == 2
+    assert "resampled, so of equal weight" in told[0]
+    facts = {k: twice.table.provenance[k] for k in ("title", "source", "parameters")}
+    assert facts.items() <= reweighted.fit.table.provenance.items()
+
+
+# What a measured table can have that the fit cannot take in: the change, and the error.
+UNFIT = {
+    "known name": (lambda f, old: f.assign(run=list(old["run"][:2])), "among the runs that were"),
+    "diverged": (
+        lambda f, old: f.assign(status=["finished", "diverged"]),
+        r"column status: must be finished .* got 'diverged'",
+    ),
+    "other unit": (lambda f, old: f.assign(loss_unit="bits per byte"), "loss_unit must be"),
+    "no M": (
+        lambda f, old: f.drop(columns=["layers", "hidden", "seq_len"]),
+        "flops_per_token .* is missing, for the fitted runs have it",
+    ),
+    "other buckets": (
+        lambda f, old: f.rename(columns={"w_5": "w_x", "share_5": "share_x"}),
+        "buckets must be the fit's",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_runs_that_cannot_be_taken_in_are_one_error(fitted, two_runs, refits, what):
+    change, message = UNFIT[what]
+    frame = change(stated_frame(two_runs), fitted.table.frame)
+    buckets = [c[2:] for c in frame.columns if c.startswith("w_")]
+    new = bi.read_runs(frame, buckets=buckets, prior_dominated=True)
+    for entry in (
+        lambda: update_fit(fitted, new),
+        lambda: update_weights({"a": fitted}, {"a": 1.0}, new),
+    ):
+        with pytest.raises(InputError, match=message):
+            entry()
+    assert refits == []
+
+
+def test_the_fit_that_has_a_run_is_named(fitted, reweighted, two_runs):
+    with pytest.raises(InputError, match="among the runs of 'after' that were fitted"):
+        require_new_runs({"before": fitted, "after": reweighted.fit}, two_runs)
+    require_new_runs({"before": fitted}, two_runs)
+
+
+def test_a_group_that_the_fit_has_must_be_filled():
+    table = simulated(family=["a", "b", "c"] * 12)
+    fit = made_fit(table=replace(table, groups=("family",)))
+    rows = stated_frame(simulated(degrees=(4.0,))).iloc[:3]
+    rows = rows.assign(run=["x", "y", "z"])
+    with pytest.raises(InputError, match="column family must be filled"):
+        require_new_runs({"a": fit}, bi.read_runs(rows, prior_dominated=True))
+    rows = rows.assign(family=["a", "b", "new"])
+    require_new_runs({"a": fit}, bi.read_runs(rows, prior_dominated=True))
+
+
+def test_a_degree_that_only_one_table_states_is_kept_for_both(fitted, two_runs):
+    stated = stated_frame(two_runs).assign(overtraining=3.7)
+    new = bi.read_runs(stated, prior_dominated=True)
+    degrees = joined_table(fitted.table, new).arrays().overtraining
+    np.testing.assert_allclose(degrees[:27], fitted.table.arrays().overtraining)
+    np.testing.assert_allclose(degrees[27:], 3.7)
+
+
+def test_the_same_run_under_another_name_is_seen(fitted, two_runs):
+    twin = stated_frame(fitted.table).iloc[:1].assign(run="twin")
+    new = bi.read_runs(pd.concat([twin, stated_frame(two_runs)]), prior_dominated=True)
+    assert repeated_runs(fitted.table, new) == ["twin"]
+
+
 def test_a_warm_start_has_the_posteriors_own_centre_and_spread(fitted):
     problem = Problem(fitted.spec, fitted.layout, collapsed=True)
     mode = warm_start(problem, flat_draws(fitted))
@@ -151,20 +273,20 @@ def test_surprising_runs_are_refitted_from_the_old_posterior(fitted, heldout):
     frame = stated_frame(part(heldout, part="random recipe"))
     study = Study(buckets=fitted.table.buckets, simulated=True)
     odd = build_table(frame.assign(loss=frame["loss"] * 1.02), study)
-    update = update_fit(fitted, odd)
-    assert update.method == "refitted from the old posterior"
-    assert "Pareto k" in update.reason or "effective draws" in update.reason
-    assert update.fit.verdict.converged
-    cold = bi.fit(update.fit.table, seed=6)
+    done = update_fit(fitted, odd)
+    assert done.method == "refitted from the old posterior"
+    assert "Pareto k" in done.reason or "effective draws" in done.reason
+    assert done.fit.verdict.converged
+    cold = bi.fit(done.fit.table, seed=6)
     for name in NAMES:
         mean, sd = (cold.summary()[name][key] for key in ("mean", "sd"))
-        assert update.fit.summary()[name]["mean"] == pytest.approx(mean, abs=0.15 * sd)
+        assert done.fit.summary()[name]["mean"] == pytest.approx(mean, abs=0.15 * sd)
 
 
 @pytest.mark.slow
 def test_a_new_degree_is_refitted(fitted, heldout):
-    update = update_fit(fitted, part(heldout, part="m = 22"))
-    assert update.method == "refitted"
-    assert update.pareto_k is None
-    assert update.fit.anchors.intercept == "clusters"
-    assert update.fit.verdict.converged
+    done = update_fit(fitted, part(heldout, part="m = 22"))
+    assert done.method == "refitted"
+    assert done.pareto_k is None
+    assert done.fit.anchors.intercept == "clusters"
+    assert done.fit.verdict.converged

@@ -140,8 +140,10 @@ def _verdict(
 
 
 def _first(by_rank: Sequence[CandidateValue], best: _Offer, rank_by: str) -> list[str]:
-    """Why the candidate that is ranked first is not the one whose worth is told."""
+    """What joins the first candidate to another, or the batch, whose worth is told."""
     first = by_rank[0]
+    if best.name not in {c.run for c in by_rank}:
+        return ["As a whole,"]
     if rank_by != "information" or first.run == best.name:
         return []
     told = f"{first.information_gain:.3g} nats about what decides for {first.flop:.3g} FLOP"
@@ -166,5 +168,6 @@ def _price(found: NextRun) -> str:
     less = 0.01 * found.target_flop / found.value_per_nat
     return (
         f"{head}, the price of buying it with a larger target: by the law's slope there, 1 % more "
-        f"than its {found.target_flop:.3g} FLOP lowers the expected loss by {less:.2g}."
+        f"than its {found.target_flop:.3g} FLOP lowers the expected loss by {less:.2g} "
+        f"{found.loss_unit}."
     )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayes_infolaw.decisions.draws import pool
 from bayes_infolaw.decisions.labels import own_target
+from bayes_infolaw.decisions.new_runs import joined_table
 from bayes_infolaw.decisions.next_run.answer import (
     CandidateValue,
     NextRun,
@@ -17,7 +18,7 @@ from bayes_infolaw.decisions.next_run.answer import (
 )
 from bayes_infolaw.decisions.next_run.search import Prepared, Progress, prepare
 from bayes_infolaw.decisions.next_run.value import OutcomeStudy
-from bayes_infolaw.decisions.update import joined_table, refit_warm
+from bayes_infolaw.decisions.update import refit_warm
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.model.anchors import anchors_of
 from bayes_infolaw.model.layout import layout_of
@@ -149,8 +150,9 @@ def _thinned(study: OutcomeStudy, count: int) -> OutcomeStudy:
 
 
 def _measured(fit: Fit, plan: RunTable, rows: Sequence[int], log_losses: Array) -> RunTable:
-    """Some runs of a plan as if their losses had been measured."""
+    """Some runs of a plan as if their losses had been measured, under names of their own."""
     frame = stated_frame(plan).iloc[list(rows)].drop(columns=["set", "simulated"], errors="ignore")
+    frame = frame.assign(run="outcome of " + frame["run"].astype(str))
     of = fit.table
     study = Study(
         buckets=of.buckets,
