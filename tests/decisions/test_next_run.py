@@ -65,6 +65,17 @@ def test_a_new_degree_is_proposed_in_pairs(fitted):
     assert (plan.frame.loc[~new].groupby("set").size() == 1).all()
 
 
+def test_a_batch_takes_as_many_candidates_as_there_are(fitted):
+    plan = plan_for(fitted, stated(fitted).tail(3))
+    with pytest.raises(InputError, match=r"q: must be at most the number of candidates \(3\)"):
+        next_run({"a": fitted}, plan, TARGET, settings=SearchSettings(q=4))
+    said = []
+    settings = SearchSettings(q=3, outcomes=16)
+    every = next_run({"a": fitted}, plan, TARGET, None, settings, lambda *at: said.append(at))
+    assert sorted(c.run for c in every.batch) == sorted(plan.frame["run"])
+    assert said == [(i, 6) for i in range(1, 7)]
+
+
 def test_candidates_are_ranked_by_worth_per_flop(found, proposed):
     ranks = [c.value_per_flop for c in found.candidates]
     assert ranks == sorted(ranks, reverse=True)

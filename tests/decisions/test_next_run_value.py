@@ -13,7 +13,6 @@ from bayes_infolaw.decisions.next_run.value import OutcomeStudy
 from bayes_infolaw.errors import InputError
 
 J = 4000
-HALVES = (np.arange(0, J, 2), np.arange(1, J, 2))
 
 
 def normal_draws(seed=0):
@@ -34,15 +33,22 @@ def outcomes_of(location, noise, dof=np.inf, columns=None, variance=None):
     )
 
 
+def study_with(gain, outcomes, n_outcomes=256, most_runs=1, seed=1):
+    """R recipes by how much each beats the first under every draw (J, R), equal weights."""
+    count = len(gain)
+    weight, form = np.full(count, 1 / count), np.zeros(count, dtype=int)
+    choices = Choices(np.eye(gain.shape[1]), gain, decision_classes(gain, weight), 0.0, 0.0, 0.0)
+    halves = np.arange(0, count, 2), np.arange(1, count, 2)
+    draws = SimpleNamespace(weight=weight, form=form, half_positions=lambda: halves)
+    return OutcomeStudy.make(
+        choices, outcomes, draws, n_outcomes=n_outcomes, most_runs=most_runs, seed=seed
+    )
+
+
 def study_of(behind, outcomes, n_outcomes=256, most_runs=1):
     """Two recipes: the second one loses `behind` (J,) to the first under each draw."""
-    weight, form = np.full(J, 1 / J), np.zeros(J, dtype=int)
     gain = np.column_stack([np.zeros(J), -behind])
-    choices = Choices(np.eye(2), gain, decision_classes(gain, weight), 0.0, 0.0, 0.0)
-    draws = SimpleNamespace(weight=weight, form=form, half_positions=lambda: HALVES)
-    return OutcomeStudy.make(
-        choices, outcomes, draws, n_outcomes=n_outcomes, most_runs=most_runs, seed=1
-    )
+    return study_with(gain, outcomes, n_outcomes, most_runs)
 
 
 def value_of_information(mean, sd, noise):
@@ -99,15 +105,64 @@ def test_what_tells_nothing_is_worth_nothing():
     assert other.ess < 0.7 * J
 
 
-def test_values_are_not_negative_and_below_perfect_information():
-    rng = np.random.default_rng(5)
-    for seed in range(20):
-        behind = rng.normal(0.5) ** 2 * 0.1 + normal_draws(seed)
-        location = (rng.normal() * behind + rng.normal() * normal_draws(100 + seed))[:, None]
-        value = study_of(behind, outcomes_of(location, rng.gamma(1.0)), 32).value([0])
-        assert value.regret_reduction >= 0
-        assert value.regret_reduction <= np.maximum(0, -behind).mean() * 1.35
+@pytest.mark.parametrize("seed", range(25))
+def test_no_run_is_worth_more_than_perfect_information(seed):
+    """Random decisions, runs and noise: exactly so for the draws as the outcomes weigh them."""
+    rng = np.random.default_rng(seed)
+    count, recipes, runs = 300, rng.integers(2, 8), 3
+    cause = rng.standard_normal((count, 3))
+    behind = cause @ rng.standard_normal((3, recipes)) + rng.gamma(1.0, size=recipes)
+    behind += 0.3 * rng.standard_normal((count, recipes)) ** 2
+    behind -= behind[:, [behind.mean(axis=0).argmin()]]
+    location = cause @ rng.standard_normal((3, runs)) + 0.5 * rng.standard_normal((count, runs))
+    noise = 10 ** rng.uniform(-1.5, 1)
+    study = study_with(-behind, outcomes_of(location, noise), 128, runs, seed)
+    perfect = np.maximum(-behind, 0).max(axis=1)
+    for rows in ([0], [1], [0, 1], [0, 1, 2]):
+        value, after = study.value(rows), study.posterior_weights(rows).mean(axis=0)
+        assert 0 <= value.regret_reduction <= after @ perfect + 1e-12
+        assert value.regret_reduction <= perfect.mean() + 4 * value.standard_error + 1e-12
+        assert value.regret_reduction_low <= perfect.mean() + 4 * value.standard_error + 1e-12
         assert value.information_gain >= 0
+
+
+def nested(place, sd, noise, recipes, samples=2000):
+    """What an outcome y = place . x + noise is worth to a choice of a recipe, by brute force.
+
+    x ~ Normal(0, diag(sd^2)), loss of recipe c under x: sqrt(1 + |x - c|^2). For every simulated
+    y, x is sampled anew from its conjugate posterior; nothing is reweighted.
+    """
+    rng = np.random.default_rng(11)
+    z = rng.standard_normal((samples, 2))
+    z = (z - z.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(z.T))).T
+    prior = np.diag(np.square(sd))
+    gain = prior @ place / (place @ prior @ place + noise**2)
+    root = np.linalg.cholesky(prior - np.outer(gain, place @ prior))
+    y = np.sqrt(place @ prior @ place + noise**2) * normal_draws(12)
+
+    def expected(centre, spread):
+        x = centre + z @ spread.T
+        return np.sqrt(1 + ((x[:, None] - recipes) ** 2).sum(axis=2)).mean(axis=0)
+
+    today = expected(np.zeros(2), np.diag(sd))
+    gains = [(loss := expected(gain * seen, root))[today.argmin()] - loss.min() for seen in y]
+    return float(np.mean(gains))
+
+
+@pytest.mark.parametrize(
+    ("place", "noise"), [((1.0, 0.0), 0.3), ((0.0, 1.0), 0.3), ((0.7, 0.7), 1.0), ((1.0, 0.2), 3.0)]
+)
+def test_the_value_is_that_of_a_brute_force_nested_expectation(place, noise):
+    place, sd = np.array(place), np.array([1.0, 0.6])
+    recipes = np.array([[0.0, 0.0], [1.2, 0.1], [-1.0, 0.4], [0.1, -0.9], [0.4, 0.8]])
+    x = np.column_stack([normal_draws(13), normal_draws(14)]) * sd
+    loss = np.sqrt(1 + ((x[:, None] - recipes) ** 2).sum(axis=2))
+    loss = loss[:, np.argsort(loss.mean(axis=0))]
+    study = study_with(loss[:, :1] - loss, outcomes_of((x @ place)[:, None], noise), 1024)
+    exact = nested(place, sd, noise, recipes)
+    value = study.value([0])
+    assert value.regret_reduction == pytest.approx(exact, rel=0.05)
+    assert value.regret_reduction_low == pytest.approx(exact, rel=0.08)
 
 
 def test_two_runs_are_one_run_of_less_noise():
