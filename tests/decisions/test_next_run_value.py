@@ -234,6 +234,19 @@ def test_a_draw_that_cannot_have_made_the_run_gets_no_weight():
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
 
 
+def test_a_draw_that_cannot_have_made_one_run_of_a_block_gets_no_weight():
+    location = np.column_stack([np.linspace(0, 1, J)] * 2)
+    location[:1500, 1] = np.nan
+    shared = np.ones((2, 1)), np.full((J, 1), 0.04)
+    study = study_of(np.ones(J), outcomes_of(location, 0.3, np.inf, *shared), most_runs=2)
+    weights = study.posterior_weights([0, 1])
+    assert np.isfinite(study.simulate([0, 1])).all()
+    assert (weights[:, :1500] == 0).all()
+    assert (weights[:, 1500:] > 0).any()
+    np.testing.assert_array_equal(study.simulate([0])[:, 0], study.simulate([0, 1])[:, 0])
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+
+
 def test_outcomes_are_a_power_of_two():
     with pytest.raises(InputError, match="power of two"):
         study_of(np.ones(J), outcomes_of(np.zeros((J, 1)), 1.0), 100)

@@ -71,7 +71,9 @@ class RunOutcomes:
         -------
         array of shape (M, k)
         """
-        inside = np.isfinite(self.location[:, rows[0]])
+        inside = np.isfinite(self.location).all(
+            axis=1
+        )  # of any run: the same for every set of rows
         expected = np.where(inside, self.location[:, rows[0]], np.inf)
         order = np.argsort(expected, kind="stable")
         total = np.cumsum(np.where(inside, weight, 0.0)[order])
@@ -108,18 +110,40 @@ class RunOutcomes:
         return [np.array(members) for _, members in groups]
 
     def log_likelihood(self, rows: Array, outcomes: Array) -> Array:
-        """Log density of outcomes (M, k) of runs that belong to one block, (M, J)."""
+        """Log density of outcomes (M, k) of runs that belong to one block, (M, J).
+
+        The covariance is diagonal but for the few effects of the block, so that a determinant and
+        an inverse of their number are all it takes (Woodbury), however many runs there are.
+        """
         if len(rows) == 1:
             return self._single(int(rows[0]), outcomes[:, 0])
-        every = np.arange(len(self.location))
-        covariance = self._covariance(every, rows)
-        root = np.linalg.cholesky(np.where(np.isfinite(covariance), covariance, np.eye(len(rows))))
-        log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-        away = outcomes.T[None] - self.location[:, rows, None]  # (J, k, M)
-        with np.errstate(invalid="ignore"):
-            white = np.linalg.solve(root, away)
-            value = -0.5 * (white**2).sum(axis=1).T - log_det - 0.5 * len(rows) * LOG_2PI
+        square, along, inner = self._sums(rows, outcomes)
+        outside = np.isnan(self.location[:, rows]).any(axis=1)
+        inner[outside] = np.eye(inner.shape[1])
+        square -= (along * np.linalg.solve(inner, along)).sum(axis=1)
+        level = np.log(self.noise[:, rows]).sum(axis=1) + 0.5 * np.linalg.slogdet(inner)[1]
+        value = -0.5 * square.T - level - 0.5 * len(rows) * LOG_2PI
         return np.where(np.isfinite(value), value, -np.inf)
+
+    def _sums(self, rows: Array, outcomes: Array) -> tuple[Array, Array, Array]:
+        """Sums over the runs, in units of noise.
+
+        Squares (J, M), products with the E effects (J, E, M), and one plus the effects' own
+        products (J, E, E).
+        """
+        used = self.columns[rows].any(axis=0)
+        spread = np.sqrt(self.variance[:, used])
+        square = np.zeros((len(spread), len(outcomes)))
+        along = np.zeros((*spread.shape, len(outcomes)))
+        inner = np.tile(np.eye(spread.shape[1]), (len(spread), 1, 1))
+        for row, values in zip(rows, outcomes.T, strict=True):
+            noise = self.noise[:, row, None]
+            load = spread * self.columns[row, used] * (self.reducible[:, row, None] / noise)
+            away = (values - self.location[:, row, None]) / noise
+            square += away**2
+            along += load[:, :, None] * away[:, None, :]
+            inner += load[:, :, None] * load[:, None, :]
+        return square, along, inner
 
     def _single(self, row: int, outcomes: Array) -> Array:
         spread = self.columns[row] != 0
