@@ -158,7 +158,9 @@ def of_constants(
         "loss_unit": law.loss_unit,
     }
     about |= {"fits": [], "weighting": None, "simulated": False, **_units(law, draws)}
-    about["notes"] = ["published constants: no posterior, so no intervals."]
+    about["notes"] = [
+        "published constants: no posterior, so no intervals, no regret and no value of information."
+    ]
     return Opened(draws=draws, about=about, target=target, labels=labels, law=law)
 
 

@@ -76,8 +76,12 @@ def recommend(
         ),
     ] = "mean",
     level: Annotated[
-        float, typer.Option(help="Probability of the quantile; cvar is the mean of the worst rest.")
-    ] = 0.9,
+        float | None,
+        typer.Option(
+            help="With --objective quantile, its probability; with cvar, that of all but the worst "
+            "draws, whose mean it is. Default 0.9."
+        ),
+    ] = None,
     incumbent: Annotated[
         str | None,
         typer.Option(
@@ -94,6 +98,10 @@ def recommend(
     epsilon: Annotated[
         float, typer.Option(help="Recipes that lose at most this part of the loss are equivalent.")
     ] = 0.001,
+    equivalent_probability: Annotated[
+        float,
+        typer.Option(help="Probability with which equivalent recipes lose no more than that."),
+    ] = 0.9,
     ordered: Annotated[
         bool,
         typer.Option(
@@ -152,6 +160,14 @@ def recommend(
         raise InputError(
             "recommend: give either a fit file (or several forms), or --constants published"
         )
+    of_fits_alone = {
+        "--weight": weight,
+        "--table": table,
+        "--data-dir": data_dir,
+        "--held-out": held_out,
+        "--allow-unconverged": allow_unconverged,
+    }
+    _require_used(constants, buckets, of_fits_alone)
     if flops_per_token is not None and overtraining is not None:
         raise InputError("recommend: give --flops-per-token or --overtraining, not both")
     target: dict[str, Any] = {
@@ -188,8 +204,9 @@ def recommend(
     current = _incumbent(incumbent, opened)
     asked = {"objective": objective, "level": level, "incumbent": current, "q": q, "seed": seed}
     asked |= {"incumbent_loss": incumbent_loss, "prob": prob, "epsilon": epsilon}
+    question = _question(asked | {"equivalent_prob": equivalent_probability})
     allowed = limits.recipe_set(wanted, opened.draws, current)
-    payload = opened.answer(allowed, _question(asked), wanted.given())
+    payload = opened.answer(allowed, question, wanted.given())
     payload["backing"] = backing(opened.fits, held_out)
     payload["figures"] = None
     if figures is not None:
@@ -204,6 +221,21 @@ def recommend(
     if out:
         _write(payload, Path(out))
     return Answer(payload, lambda console: show_decision(console, payload))
+
+
+def _require_used(
+    constants: str | None, buckets: str | None, of_fits_alone: Mapping[str, Any]
+) -> None:
+    """Refuse options that fit files, or constants, would leave unused."""
+    if constants is None:
+        if buckets is not None:
+            raise InputError("--buckets: goes with --constants; fits know their own, got both")
+        if of_fits_alone["--data-dir"] is not None and of_fits_alone["--table"] is None:
+            raise InputError("--data-dir: needs --table, which is missing")
+        return
+    for option, value in of_fits_alone.items():
+        if value:
+            raise InputError(f"{option}: goes with fit files, got --constants {constants}")
 
 
 def _question(asked: Mapping[str, Any]) -> "Question":

@@ -13,7 +13,13 @@ __all__ = ["show_decision"]
 def show_decision(console: "Console", payload: dict[str, Any]) -> None:
     """Print the recipe by bucket, what it is expected to gain, and what stands behind it."""
     _show_recipe(console, payload)
-    for sentence in (_loss(payload), _gain(payload), _regret(payload), _equivalent(payload)):
+    for sentence in (
+        _loss(payload),
+        _objective(payload),
+        _gain(payload),
+        _regret(payload),
+        _equivalent(payload),
+    ):
         if sentence:
             console.print(sentence, soft_wrap=True)
     _show_batch(console, payload)
@@ -63,6 +69,26 @@ def _loss(payload: dict[str, Any]) -> str:
     return text
 
 
+def _objective(payload: dict[str, Any]) -> str:
+    """The value that was chosen by, where other sentences do not tell it, and by which draws."""
+    kind, told = payload["objective"], payload["objective_held_out"]
+    if kind in ("mean", "ei") or told is None:
+        return ""
+    value = payload["objective_value"]
+    if kind == "thompson":
+        return f"A draw's own best recipe: expected loss {told:.5f} over {payload['reported_on']}."
+    mass = payload["level"]
+    what = (
+        f"Quantile {mass} of the loss"
+        if kind == "quantile"
+        else f"Mean loss beyond quantile {mass}"
+    )
+    return (
+        f"{what}: {value:.5f} by the draws that chose the recipe, {told:.5f} by others (each half "
+        "judges the other's choice)."
+    )
+
+
 def _gain(payload: dict[str, Any]) -> str:
     gap = payload["difference"]
     if gap is None:
@@ -78,18 +104,25 @@ def _gain(payload: dict[str, Any]) -> str:
 
 
 def _regret(payload: dict[str, Any]) -> str:
+    if payload["draws"] == 1:
+        return ""  # nothing is uncertain, so that nothing is worth knowing: no finding
+    told = payload["evpi_held_out"]
+    flattered = " (by the draws that chose the recipe: a little too low)"
+    if told is not None:
+        flattered = f" ({told:.2g} by draws that did not choose the recipe)"
     return (
         f"Expected regret {payload['expected_regret']:.2g}; perfect information about the law is "
-        f"worth {payload['evpi']:.2g}: no study can gain more, if one of the forms holds."
+        f"worth {payload['evpi']:.2g}{flattered}: on average no study can gain more, if one of the "
+        "forms holds."
     )
 
 
 def _equivalent(payload: dict[str, Any]) -> str:
     same = payload["equivalent_set"]
     return (
-        f"As good (loss at most {same['epsilon']:.2%} higher, with probability {same['prob']:g}): "
-        f"{same['fraction']['value']:.1%} of the allowed recipes, {len(same['examples'])} examples "
-        "in the JSON."
+        f"As good (loss at most {100 * same['epsilon']:.3g} % higher, with probability "
+        f"{same['prob']:g}): {same['fraction']['value']:.1%} of random allowed recipes, "
+        f"{len(same['examples'])} examples in the JSON."
     )
 
 

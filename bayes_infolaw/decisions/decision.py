@@ -7,69 +7,25 @@ from typing import Any
 import numpy as np
 
 from bayes_infolaw.decisions.batch import Batch, best_batch
-from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_cvar, least_mean
+from bayes_infolaw.decisions.choice import Choice, Known, choose
+from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
-from bayes_infolaw.decisions.equivalent import EquivalentSet, EquivalentSettings, equivalent_set
+from bayes_infolaw.decisions.equivalent import EquivalentSet, equivalent_set
 from bayes_infolaw.decisions.forms import FormRegret, regret_across_forms
-from bayes_infolaw.decisions.improvement import best_improvement, incumbent_losses
-from bayes_infolaw.decisions.losses import TIE
+from bayes_infolaw.decisions.improvement import incumbent_losses, require_halves
+from bayes_infolaw.decisions.losses import TIE, regret, unrounded
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
+from bayes_infolaw.decisions.question import OBJECTIVES, Question
 from bayes_infolaw.decisions.recipe_set import RecipeSet
-from bayes_infolaw.decisions.risk import least_quantile, loss_cvar
 from bayes_infolaw.decisions.sensitivity import Sensitivity, sensitivity
 from bayes_infolaw.decisions.starts import Search
-from bayes_infolaw.decisions.value import thompson
+from bayes_infolaw.decisions.value import held_out_losses
 from bayes_infolaw.decisions.weighted import equal_tailed, weighted_quantile
-from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
 
 __all__ = ["OBJECTIVES", "Decision", "Forecast", "Gap", "Question", "decide", "forecast"]
 
 Array = np.ndarray
-
-OBJECTIVES = ("mean", "ei", "quantile", "cvar", "thompson")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to choose by, against what, and what to say.
-
-    Raises
-    ------
-    InputError
-        An unknown objective, a probability outside (0, 1), ``q`` below one, both kinds of incumbent
-        or none where the objective needs one.
-    """
-
-    objective: str = "mean"
-    level: float = 0.9  # of the quantile; CVaR is the mean of the worst 1 - level
-    incumbent: Array | None = None  # (D,) today's recipe, at the same target
-    incumbent_loss: float | None = None  # in its place: a fixed loss
-    q: int = 1  # recipes to train side by side
-    prob: float = 0.9  # of equal-tailed intervals and of equivalence
-    epsilon: float = 0.001  # of the loss: recipes that lose no more are equivalent
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            allowed = ", ".join(OBJECTIVES)
-            raise InputError(f"objective: must be one of {allowed}, got {self.objective!r}")
-        for name in ("level", "prob"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(f"{name}: must lie between 0 and 1, got {getattr(self, name)!r}")
-        for name, least in (("q", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: must be at least {least}, got {getattr(self, name)!r}")
-        if self.incumbent is not None and self.incumbent_loss is not None:
-            raise InputError("incumbent: give a recipe or a fixed loss, not both")
-        if self.current is None and (self.objective == "ei" or self.q > 1):
-            what = "objective ei" if self.objective == "ei" else f"a batch of {self.q}"
-            raise InputError(f"incumbent: {what} needs one (a recipe, or a fixed loss), got none")
-
-    @property
-    def current(self) -> Array | float | None:
-        """The incumbent: a recipe, a loss, or None."""
-        return self.incumbent if self.incumbent is not None else self.incumbent_loss
 
 
 @dataclass(frozen=True)
@@ -101,6 +57,7 @@ class Decision(Forecast):
     objective_value: float  # loss unit; for ei the improvement
     objective_se: float | None
     reported_on: str  # the draws that the objective's value is over
+    level: float | None  # of the quantile, or of the CVaR's edge
     relative_gap: float  # the expected loss is within this of the least possible over the set
     recipe_sd: dict[str, float] | None  # of the draws' own best recipes
     recipe_quantiles: dict[str, dict[str, float]] | None
@@ -110,6 +67,8 @@ class Decision(Forecast):
     p_better: Estimate | None  # than the incumbent, ties counted half
     expected_regret: Estimate  # E[L(recipe) - min L]
     evpi: Estimate  # the same of the recipe of least expected loss: what any study can still gain
+    evpi_held_out: Estimate | None  # each half's recipe judged by the other half of the draws
+    objective_held_out: Estimate | None  # the objective, over draws that did not choose
     equivalent_set: EquivalentSet
     batch: Batch | None
     across_forms: FormRegret | None  # None for one form
@@ -119,20 +78,14 @@ class Decision(Forecast):
         """Plain JSON types; estimates as their value, errors under ``standard_errors``."""
         whole = {k: v for k, v in vars(self).items() if not hasattr(v, "to_dict")}
         plain = {k: asdict(v) if isinstance(v, Forecast | Gap) else v for k, v in whole.items()}
-        names = ("expected_improvement", "p_better", "expected_regret", "evpi")
+        names = ["expected_improvement", "p_better", "expected_regret", "evpi"]
+        names += ["evpi_held_out", "objective_held_out"]
         found: dict[str, Estimate | None] = {name: getattr(self, name) for name in names}
         numbers = {name: None if e is None else e.value for name, e in found.items()}
         errors = {name: None if e is None else e.se for name, e in found.items()}
         parts = ("equivalent_set", "batch", "across_forms", "sensitivity")
         told = {p: None if getattr(self, p) is None else getattr(self, p).to_dict() for p in parts}
         return plain | numbers | told | {"standard_errors": errors}
-
-
-@dataclass(frozen=True)
-class _Choice:
-    recipe: Array
-    value: Estimate
-    reported_on: str = "all draws"
 
 
 @one_blas_thread
@@ -156,18 +109,21 @@ def decide(
     Raises
     ------
     InputError
-        An incumbent or a set that does not fit the draws.
+        An incumbent or a set that does not fit the draws, or too few draws for expected
+        improvement.
     InfeasibleError
         No recipe is allowed.
     """
     asked = question or Question()
+    if asked.objective == "ei" or asked.q > 1:
+        require_halves(draws)
     allowed.require_matching(draws)
     allowed.require_feasible()
     optima = draw_optima(draws, allowed)
     best = least_mean(draws, allowed).recipe
-    chosen = _choose(draws, allowed, asked, optima, best)
-    loss = draws.loss(chosen.recipe)
-    settings = EquivalentSettings(epsilon=asked.epsilon, prob=asked.prob, seed=asked.seed)
+    other = held_out_losses(draws, allowed)
+    chosen = choose(draws, allowed, asked, Known(optima, best, other))
+    loss, least = draws.loss(chosen.recipe), draws.loss(best)
     several = len(draws.forms) > 1
     return Decision(
         **vars(forecast(draws, chosen.recipe, asked.prob)),
@@ -175,40 +131,23 @@ def decide(
         objective_value=chosen.value.value,
         objective_se=chosen.value.se,
         reported_on=chosen.reported_on,
-        relative_gap=float(draws.mean(loss - draws.loss(best)) / draws.mean(loss)),
+        level=asked.used_level,
+        objective_held_out=chosen.held_out,
+        relative_gap=float(
+            unrounded(draws.mean(loss - least), draws.mean(least)) / draws.mean(loss)
+        ),
         **_spread(draws, optima, asked.prob),
         **_against(draws, asked, chosen),
-        expected_regret=estimate_mean(draws, loss - optima.loss),
-        evpi=estimate_mean(draws, draws.loss(best) - optima.loss),
-        equivalent_set=equivalent_set(draws, allowed, best=best, settings=settings),
+        expected_regret=estimate_mean(draws, regret(loss, optima.loss)),
+        evpi=estimate_mean(draws, regret(least, optima.loss)),
+        evpi_held_out=None if other is None else estimate_mean(draws, regret(other, optima.loss)),
+        equivalent_set=equivalent_set(draws, allowed, best=best, settings=asked.equivalent),
         batch=_batch(draws, allowed, asked),
         across_forms=_across(draws, allowed, chosen.recipe) if several else None,
         sensitivity=None
         if parameters is None
         else sensitivity(draws, allowed, parameters, recipe=chosen.recipe, optima=optima),
     )
-
-
-def _choose(
-    draws: TargetDraws, allowed: RecipeSet, asked: Question, optima: DrawOptima, best: Array
-) -> _Choice:
-    if asked.objective == "ei":
-        assert asked.current is not None  # Question refuses it
-        found = best_improvement(draws, allowed, asked.current, Search(seed=asked.seed))
-        recipe = np.array([found.recipe[name] for name in draws.buckets])
-        return _Choice(
-            recipe, found.expected_improvement, "the half of the draws that did not choose"
-        )
-    if asked.objective == "quantile":
-        least = least_quantile(draws, allowed, asked.level, optima=optima, seed=asked.seed)
-        return _Choice(least.recipe, least.quantile)
-    if asked.objective == "cvar":
-        recipe = least_cvar(draws, allowed, 1.0 - asked.level).recipe
-        return _Choice(recipe, loss_cvar(draws, recipe, 1.0 - asked.level))
-    if asked.objective == "thompson":
-        recipe = thompson(draws, allowed, 1, seed=asked.seed, optima=optima).recipes[0]
-        return _Choice(recipe, estimate_mean(draws, draws.loss(recipe)))
-    return _Choice(best, estimate_mean(draws, draws.loss(best)))
 
 
 def forecast(draws: TargetDraws, recipe: Array, prob: float = 0.9) -> Forecast:
@@ -245,7 +184,7 @@ def _spread(draws: TargetDraws, optima: DrawOptima, prob: float) -> dict[str, An
     return {"recipe_sd": _by_name(draws, sd), "recipe_quantiles": quantiles}
 
 
-def _against(draws: TargetDraws, asked: Question, chosen: _Choice) -> dict[str, Any]:
+def _against(draws: TargetDraws, asked: Question, chosen: Choice) -> dict[str, Any]:
     """The incumbent beside the recipe, under common draws."""
     names = ("incumbent", "difference", "expected_improvement", "p_better")
     if asked.current is None:

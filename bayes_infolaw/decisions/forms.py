@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from bayes_infolaw.decisions.convex import draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws, pool
 from bayes_infolaw.decisions.labels import own_target, require_labels
+from bayes_infolaw.decisions.losses import unrounded
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.stacking import FormWeights, weigh_forms
@@ -153,12 +154,18 @@ def regret_across_forms(
     shown = {**best, POOLED: least_mean(draws, allowed).recipe, **given}
     regret = {
         name: {
-            form: estimate_mean(part, part.loss(recipe) - part.loss(best[form]))
+            form: _mean_above(part, part.loss(recipe), part.loss(best[form]))
             for form, part in parts.items()
         }
         for name, recipe in shown.items()
     }
     return _summed(draws, parts, allowed, shown, regret)
+
+
+def _mean_above(draws: TargetDraws, loss: Array, least: Array) -> Estimate:
+    """Mean of losses above those of least mean, a mean below them by rounding set to 0."""
+    found = estimate_mean(draws, loss - least)
+    return replace(found, value=float(unrounded(np.array(found.value), draws.mean(least))))
 
 
 def _require_name_free(forms: tuple[str, ...]) -> None:
@@ -175,7 +182,7 @@ def _summed(
 ) -> FormRegret:
     share = {f: float(draws.weight[draws.form == i].sum()) for i, f in enumerate(draws.forms)}
     within = {
-        form: estimate_mean(part, part.loss(shown[form]) - draw_optima(part, allowed).loss)
+        form: _mean_above(part, part.loss(shown[form]), draw_optima(part, allowed).loss)
         for form, part in parts.items()
     }
     inner = sum(share[form] * within[form].value for form in parts)

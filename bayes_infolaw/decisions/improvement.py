@@ -210,4 +210,7 @@ def require_halves(draws: TargetDraws) -> None:
     counts = np.bincount(draws.form, minlength=len(draws.forms))
     for name, count in zip(draws.forms, counts, strict=True):
         if count < 2:
-            raise InputError(f"expected improvement needs 2 draws or more of {name!r}, got {count}")
+            raise InputError(
+                f"expected improvement needs 2 draws or more of {name!r}, got {count}: one half "
+                "chooses, the other tells"
+            )

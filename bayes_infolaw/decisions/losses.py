@@ -8,12 +8,14 @@ import numpy as np
 
 from bayes_infolaw.decisions.draws import TargetDraws
 
-__all__ = ["TIE", "gain_for", "gain_matrix", "loss_matrix"]
+__all__ = ["TIE", "gain_for", "gain_matrix", "loss_matrix", "regret", "unrounded"]
 
 Array = np.ndarray
 
 TIE = 1e-12
 """Losses this close, relative, are a tie: identical recipes come out equal up to rounding."""
+SOLVED = 1e-8
+"""Least losses are found to this relative gap: less than so much below them is no gain."""
 
 
 def gain_matrix(draws: TargetDraws, recipes: Array) -> Array:
@@ -48,3 +50,17 @@ def gain_for(draws: TargetDraws, loss: Array | float) -> Array:
     reducible = np.maximum(loss - draws.irreducible, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
         return np.exp((draws.log_level - np.log(reducible)) / draws.beta)
+
+
+def regret(loss: Array, least: Array) -> Array:
+    """What losses lie above the least possible ones of a set, draw by draw, (J,).
+
+    The least is found by iteration, so that a member of the set may come out lower by a rounding:
+    that is 0. A recipe outside the set may truly be below it.
+    """
+    return unrounded(loss - least, least)
+
+
+def unrounded(gap: Array, least: Array) -> Array:
+    """Gaps above least losses, those below zero by no more than the solvers' tolerance set to 0."""
+    return np.where(gap < -SOLVED * np.abs(least), gap, np.maximum(gap, 0.0))

@@ -22,7 +22,7 @@ from bayes_infolaw.decisions.value import least_possible
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
 
-__all__ = ["QuantileOptimum", "least_quantile", "loss_cvar", "loss_quantile"]
+__all__ = ["QuantileOptimum", "estimate_cvar", "least_quantile", "loss_cvar", "loss_quantile"]
 
 Array = np.ndarray
 
@@ -72,7 +72,11 @@ def loss_cvar(draws: TargetDraws, recipe: Array, tail: float) -> Estimate:
     straddles the tail's edge. Its error is that of the mean at the minimising t.
     """
     _require_probability("tail", tail)
-    loss = draws.loss(np.asarray(recipe, dtype=float))
+    return estimate_cvar(draws, draws.loss(np.asarray(recipe, dtype=float)), tail)
+
+
+def estimate_cvar(draws: TargetDraws, loss: Array, tail: float) -> Estimate:
+    """`loss_cvar` of given losses (J,)."""
     edge = inverse_cdf(draws, loss, 1.0 - tail)
     return estimate_mean(draws, edge + np.maximum(loss - edge, 0.0) / tail)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.losses import unrounded
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.threads import one_blas_thread
@@ -168,7 +169,8 @@ class _Study:
     def saved(self, part: TargetDraws, mass: list[float], thirds: list[Third]) -> float:
         """Mean loss of the best single recipe minus that of the best recipe for each third."""
         least = [third.expected_loss - third.regret for third in thirds]
-        return least_mean(part, self.allowed).value - float(np.dot(mass, least))
+        alone = least_mean(part, self.allowed).value
+        return float(unrounded(np.array(alone - float(np.dot(mass, least))), np.array(alone)))
 
     def third(self, part: TargetDraws, loss: Array, values: Array, rows: Array) -> Third:
         inside = part.take(rows)
@@ -177,8 +179,11 @@ class _Study:
             mean=float(inside.weight @ values[rows]),
             recipe=self.named(best),
             expected_loss=float(inside.mean(loss[rows])),
-            regret=float(inside.mean(loss[rows] - inside.loss(best))),
+            regret=self.above(inside, loss[rows], inside.loss(best)),
         )
+
+    def above(self, inside: TargetDraws, loss: Array, least: Array) -> float:
+        return float(unrounded(np.array(inside.mean(loss - least)), inside.mean(least)))
 
     def explained(self, parameters: Mapping[str, Array]) -> dict[str, float]:
         """Part of the variance of a form's own best shares that its parameters explain."""

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayes_infolaw.decisions.convex import draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
+from bayes_infolaw.decisions.losses import regret
 from bayes_infolaw.decisions.monte_carlo import inverse_cdf
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.errors import InputError
@@ -69,7 +70,7 @@ def _at_target(draws: TargetDraws, allowed: RecipeSet, prob: float) -> pd.DataFr
         **{end: inverse_cdf(draws, optima.recipes.T, level) for end, level in levels.items()},
         "loss_mean": float(draws.mean(loss)),
         **{f"loss_{end}": float(inverse_cdf(draws, loss, levels[end])) for end in ("lo", "hi")},
-        "evpi": float(draws.mean(loss - optima.loss)),
+        "evpi": float(draws.mean(regret(loss, optima.loss))),
     }
     return pd.DataFrame(columns)
 

@@ -6,6 +6,7 @@ always taken under the same draw.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
-from bayes_infolaw.decisions.losses import TIE, loss_matrix
+from bayes_infolaw.decisions.losses import TIE, loss_matrix, regret
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_mean, estimate_probability
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.errors import InputError
@@ -24,6 +25,7 @@ __all__ = [
     "PerfectInformation",
     "Thompson",
     "expected_regret",
+    "held_out_losses",
     "least_possible",
     "perfect_information",
     "probability_best",
@@ -119,27 +121,44 @@ def perfect_information(
     optima = draw_optima(draws, allowed) if optima is None else optima
     chosen = least_mean(draws, allowed).recipe if recipe is None else np.asarray(recipe, float)
     loss = draws.loss(chosen)
-    expected, regret = estimate_mean(draws, loss), estimate_mean(draws, loss - optima.loss)
+    expected, gained = estimate_mean(draws, loss), estimate_mean(draws, regret(loss, optima.loss))
     names = zip(draws.buckets, chosen.tolist(), strict=True)
-    wanted = held_out and recipe is None and all(map(len, draws.half_positions()))
+    other = held_out_losses(draws, allowed) if held_out and recipe is None else None
     return PerfectInformation(
         recipe=dict(names),
         expected_loss=expected,
-        evpi=regret,
-        evpi_relative=regret.value / expected.value,
-        held_out=_held_out(draws, allowed, optima) if wanted else None,
+        evpi=gained,
+        evpi_relative=gained.value / expected.value,
+        held_out=None if other is None else estimate_mean(draws, regret(other, optima.loss)),
         certified=float(draws.mean(optima.loss - least_possible(draws, optima))),
     )
 
 
-def _held_out(draws: TargetDraws, allowed: RecipeSet, optima: DrawOptima) -> Estimate:
-    """Regret of recipes chosen on the other half of the draws, both ways."""
-    regret = np.empty(len(draws))
-    sides = draws.half_positions()
-    for mine, other in zip(sides, sides[::-1], strict=True):
-        chosen = least_mean(draws.take_by_form(other), allowed).recipe
-        regret[mine] = draws.take(mine).loss(chosen) - optima.loss[mine]
-    return estimate_mean(draws, regret)
+def held_out_losses(
+    draws: TargetDraws,
+    allowed: RecipeSet,
+    choose: Callable[[TargetDraws, RecipeSet], Array] | None = None,
+) -> Array | None:
+    """Loss of every draw at the recipe that the half without it chose, (J,).
+
+    Parameters
+    ----------
+    draws : TargetDraws
+    allowed : RecipeSet
+    choose : function of draws and set to recipe (D,), optional
+        By default the recipe of least expected loss.
+
+    Returns
+    -------
+    array of shape (J,), or None where a form has a single draw, which makes no two halves.
+    """
+    if np.bincount(draws.form, minlength=len(draws.forms)).min() < 2:
+        return None
+    losses = np.empty(len(draws))
+    for mine, half in zip(draws.half_positions(), draws.halves()[::-1], strict=True):
+        recipe = least_mean(half, allowed).recipe if choose is None else choose(half, allowed)
+        losses[mine] = draws.take(mine).loss(recipe)
+    return losses
 
 
 def least_possible(draws: TargetDraws, optima: DrawOptima) -> Array:
@@ -150,7 +169,7 @@ def least_possible(draws: TargetDraws, optima: DrawOptima) -> Array:
 
 def expected_regret(draws: TargetDraws, recipe: Array, optima: DrawOptima) -> Estimate:
     """``E[L(recipe) - min_w L(w)]`` over the set of the optima; negative only outside that set."""
-    return estimate_mean(draws, draws.loss(np.asarray(recipe, dtype=float)) - optima.loss)
+    return estimate_mean(draws, regret(draws.loss(np.asarray(recipe, dtype=float)), optima.loss))
 
 
 def probability_better(draws: TargetDraws, a: Array, b: Array) -> Better:

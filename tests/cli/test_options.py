@@ -24,7 +24,7 @@ OPTIONS = {
     | {"--buckets", "--flops-per-token", "--overtraining", "--ordered", "--free", "--incumbent"}
     | {"--label", "--prob", "--out", "--table", "--data-dir", "--allow-unconverged", "--json"}
     | {"--weight", "--objective", "--level", "--incumbent-loss", "--q", "--epsilon", "--seed"}
-    | {"--ordered-repetition", "--floor", "--cap", "--fix"}
+    | {"--ordered-repetition", "--floor", "--cap", "--fix", "--equivalent-probability"}
     | {"--max-repetition", "--max-mean-repetition", "--kl-max", "--tv-max", "--price", "--budget"}
     | {"--unique-price", "--unique-budget", "--at-least", "--max-buckets", "--held-out"}
     | {"--figures"},

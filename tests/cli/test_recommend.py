@@ -19,6 +19,7 @@ FIELDS = {
     *("objective", "objective_value", "objective_se", "reported_on", "expected_improvement"),
     *("p_better", "expected_regret", "evpi", "equivalent_set", "standard_errors"),
     *("batch", "across_forms", "sensitivity", "figures"),
+    *("level", "evpi_held_out", "objective_held_out"),
 }
 INCUMBENT = {"0": 0.5, "1": 0.3, "2": 0.2}
 NOW = ",".join(f"{name}={share}" for name, share in INCUMBENT.items())
@@ -70,6 +71,7 @@ def test_constants_have_no_intervals(run):
     ours = recommend(published_target(**TARGET))
     assert found["recipe"] == pytest.approx(ours.recipe, abs=1e-6)
     assert found["expected_loss"] == pytest.approx(ours.expected_loss, rel=1e-12)
+    assert [found[name] for name in ("evpi_held_out", "objective_held_out")] == [None, None]
     none = ("loss_lo", "loss_hi", "prob", "recipe_sd", "recipe_quantiles", "beyond", "fit")
     assert [found[name] for name in none] == [None] * len(none)
 
@@ -106,6 +108,14 @@ def test_another_degree_is_warned_about_on_stderr(run):
         (["--constants", "published", "--incumbent", "0=0.5"], "sum to 1"),
         (["--constants", "published", "--incumbent", "web=1"], "web"),
         (["--constants", "published", "--prob", "2"], "prob"),
+        (["--constants", "published", "--weight", "equal"], "--weight: goes with fit files"),
+        (["--constants", "published", "--held-out", "v.json"], "--held-out: goes with fit files"),
+        (["--constants", "published", "--table", "runs"], "--table: goes with fit files"),
+        (["--constants", "published", "--data-dir", "x"], "--data-dir: goes with fit files"),
+        (["--constants", "published", "--allow-unconverged"], "--allow-unconverged: goes with"),
+        (["{fit}", "--buckets", "a,b"], "--buckets: goes with --constants"),
+        (["{fit}", "--data-dir", "x"], "--data-dir: needs --table"),
+        (["--constants", "published", "--objective", "ei", "--incumbent", "0=1"], "needs 2 draws"),
         (["{fit}", "--label", "corpus=c4"], "label: must name a column"),
         (["{fit}", "--shares", "0=1"], "shares"),
         (["{fit}", "--overtraining", "3", "--flops-per-token", "1e10"], "not both"),
@@ -128,6 +138,8 @@ def test_people_see_the_recipe_and_the_incumbent(run, fit_file):
     assert "The incumbent is expected at" in out
     assert "90%, equal-tailed" in out
     assert "outside the convex hull" in out
+    assert "loss at most 0.1 % higher, with probability 0.9" in out
+    assert "by draws that did not choose the recipe): on average no study can gain more" in out
 
 
 def test_improvement_on_the_incumbent_is_a_mean_of_positive_parts(run, fit_file):
@@ -149,7 +161,42 @@ def test_every_objective_gives_a_recipe_that_the_limits_allow(run, fit_file, obj
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["3"] >= 0.05 - 1e-9
     assert shares["1"] <= 0.4 + 1e-9
-    assert found["relative_gap"] >= -1e-12
+    assert found["relative_gap"] >= 0
+    assert found["level"] == (0.9 if objective in ("quantile", "cvar") else None)
+    flattered = objective in ("quantile", "cvar")
+    assert ("which also chose" in found["reported_on"]) == flattered
+    held_out = found["objective_held_out"]
+    assert held_out == pytest.approx(found["objective_value"], rel=1e-3 if flattered else 1e-12)
+
+
+def test_probabilities_of_intervals_and_of_equivalence_are_apart(run, fit_file):
+    flags = ["--prob", "0.5", "--equivalent-probability", "0.99", "--epsilon", "0.002"]
+    found = run("recommend", fit_file, *TARGET_FLAGS, *flags, "--json").json
+    assert (found["prob"], found["equivalent_set"]["prob"]) == (0.5, 0.99)
+    assert found["equivalent_set"]["epsilon"] == 0.002
+    by_prob = run("recommend", fit_file, *TARGET_FLAGS, *flags[:2], "--json").json
+    assert by_prob["equivalent_set"]["prob"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--objective", "quantile", "--level", "0.8"], "Quantile 0.8 of the loss: "),
+        (["--objective", "cvar"], "Mean loss beyond quantile 0.9: "),
+        (["--objective", "thompson"], "over all draws but the one whose optimum it is."),
+    ],
+)
+def test_people_see_which_draws_the_objective_is_over(run, fit_file, flags, told):
+    out = run("recommend", fit_file, *TARGET_FLAGS, *flags).out
+    assert told in out
+    if "thompson" not in flags:
+        assert "by others (each half judges the other's choice)" in out
+
+
+def test_a_single_draw_claims_nothing_of_studies(run):
+    out = run("recommend", "--constants", "published", *TARGET_FLAGS).out
+    assert "no study" not in out
+    assert "no posterior, so no intervals, no regret and no value of information" in out
 
 
 def test_limits_cost_what_they_cost(run, fit_file):
@@ -175,6 +222,12 @@ def test_a_batch_holds_its_recipes(run, fit_file):
     [
         (["--objective", "best"], 2, "objective: must be one of mean, ei"),
         (["--objective", "ei"], 2, "incumbent: objective ei needs one"),
+        (["--level", "0.9"], 2, "level: objective mean uses none, got 0.9"),
+        (["--objective", "ei", "--incumbent", NOW, "--level", "0.8"], 2, "objective ei uses none"),
+        (["--equivalent-probability", "1.5"], 2, "equivalent_prob: must lie in (0, 1], got 1.5"),
+        (["--epsilon", "-1"], 2, "epsilon: must be a number >= 0"),
+        (["--tv-max", "0.1", "--incumbent-loss", "3"], 2, "--tv-max: needs --incumbent"),
+        (["--unique-budget", "1"], 2, "--unique-budget: needs --unique-price"),
         (["--incumbent", NOW, "--incumbent-loss", "3"], 2, "not both"),
         (["--floor", "x=0.1"], 2, "--floor: the buckets are"),
         (["--floor", "0=0.1", "--fix", "0=0.2"], 2, "--fix: '0' has a --floor as well"),

@@ -84,6 +84,10 @@ def test_a_single_draw_has_no_spread():
     [
         ({"objective": "best"}, "objective: must be one of mean, ei"),
         ({"level": 1.0}, "level: must lie between 0 and 1, got 1.0"),
+        ({"objective": "mean", "level": 0.8}, "level: objective mean uses none, got 0.8"),
+        ({"objective": "thompson", "level": 0.9}, "level: objective thompson uses none, got 0.9"),
+        ({"equivalent_prob": 0.0}, r"equivalent_prob: must lie in \(0, 1\], got 0.0"),
+        ({"epsilon": -0.1}, "epsilon: must be a number >= 0, got -0.1"),
         ({"q": 0}, "q: must be at least 1, got 0"),
         ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"objective": "ei"}, "incumbent: objective ei needs one"),
@@ -146,6 +150,102 @@ def test_a_larger_tolerance_gives_wider_ranges(draws, decision):
         assert other[0] <= low + 1e-9
         assert other[1] >= high - 1e-9
     assert wide.equivalent_set.ranges["a"][1] > decision.equivalent_set.ranges["a"][1] + 0.01
+
+
+def test_equivalence_has_a_probability_of_its_own(draws, decision):
+    sure = decide(draws, RecipeSet.free(draws), Question(equivalent_prob=0.99, prob=0.5))
+    assert (sure.equivalent_set.prob, decision.equivalent_set.prob) == (0.99, 0.9)
+    low, high = sure.equivalent_set.ranges["a"]
+    wide = decision.equivalent_set.ranges["a"]
+    assert high - low < wide[1] - wide[0] - 1e-6
+
+
+@pytest.mark.parametrize("objective", ["quantile", "cvar"])
+def test_held_out_objectives_are_of_each_half_s_recipe_on_the_other(draws, objective):
+    """The empirical tail of losses under recipes that these draws did not choose, by hand."""
+    free = RecipeSet.free(draws)
+    found = decide(draws, free, Question(objective=objective, level=0.8))
+    losses = np.empty(len(draws))
+    for mine, half in zip(draws.half_positions(), draws.halves()[::-1], strict=True):
+        recipe = decide(half, free, Question(objective=objective, level=0.8)).recipe
+        losses[mine] = draws.loss(np.array(list(recipe.values())))[mine]
+    order = np.argsort(losses)
+    mass = np.cumsum(draws.weight[order])
+    edge = losses[order][np.argmax(mass >= 0.8 - 1e-12)]
+    tail = edge + draws.weight @ np.maximum(losses - edge, 0) / 0.2
+    expected = edge if objective == "quantile" else tail
+    assert found.objective_held_out.value == pytest.approx(expected, rel=1e-9)
+    assert found.level == 0.8
+    assert found.reported_on == "all draws, which also chose the recipe"
+
+
+def test_few_draws_flatter_the_recipe_that_they_choose():
+    """In the mean over posteriors of 12 draws: what chose is lower than what did not."""
+    gap = {"mean": [], "cvar": [], "evpi": []}
+    for seed in range(12):
+        few = pool({"a": make_law(12, seed)})
+        free = RecipeSet.free(few)
+        for objective in ("mean", "cvar"):
+            found = decide(few, free, Question(objective=objective))
+            gap[objective].append(found.objective_held_out.value - found.objective_value)
+        gap["evpi"].append(found.evpi_held_out.value - found.evpi.value)
+    assert all(np.mean(values) > 2 * np.std(values) / np.sqrt(12) for values in gap.values())
+
+
+def test_thompson_is_valued_by_the_other_draws(draws):
+    found = decide(draws, RecipeSet.free(draws), Question(objective="thompson", seed=3))
+    recipe = np.array(list(found.recipe.values()))
+    own = draw_optima(draws, RecipeSet.free(draws)).recipes
+    chosen = np.abs(own - recipe).sum(axis=1).argmin()
+    weight = draws.weight.copy()
+    weight[draws.form == draws.form[chosen]] *= 1 + weight[chosen] / (
+        weight[draws.form == draws.form[chosen]].sum() - weight[chosen]
+    )
+    weight[chosen] = 0.0
+    assert weight.sum() == pytest.approx(1.0)
+    assert found.objective_value == pytest.approx(weight @ draws.loss(recipe), rel=1e-12)
+    assert found.objective_held_out.value == found.objective_value
+    assert "all draws but the one" in found.reported_on
+
+
+@pytest.mark.parametrize("objective", ["mean", "quantile", "cvar", "thompson"])
+def test_a_single_draw_has_nothing_held_out(objective):
+    draws = pool({"a": make_law(1, 1)})
+    found = decide(draws, RecipeSet.free(draws), Question(objective=objective))
+    assert (found.evpi_held_out, found.objective_held_out) == (None, None)
+    assert found.to_dict()["evpi_held_out"] is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_an_odd_few_draws_still_choose_and_tell(n):
+    draws = pool({"a": make_law(n, 2)})
+    found = decide(draws, RecipeSet.free(draws), Question(objective="ei", incumbent=NOW, q=2))
+    assert found.expected_improvement.value >= 0
+    assert (found.expected_improvement.se is None) == (n < 4)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("asked", [{"objective": "ei"}, {"q": 2}])
+def test_one_draw_cannot_choose_and_tell(asked):
+    draws = pool({"a": make_law(1, 1)})
+    message = "needs 2 draws or more of 'a', got 1: one half chooses, the other tells"
+    with pytest.raises(InputError, match=message):
+        decide(draws, RecipeSet.free(draws), Question(incumbent=NOW, **asked))
+
+
+def test_regrets_below_zero_by_rounding_are_zero(monkeypatch):
+    import bayes_infolaw.decisions.decision as module
+
+    solve = module.draw_optima
+
+    def a_little_high(draws, allowed):
+        found = solve(draws, allowed)
+        return replace(found, loss=found.loss * (1 + 1e-12))
+
+    monkeypatch.setattr(module, "draw_optima", a_little_high)
+    one = pool({"a": make_law(1, 1)})
+    found = decide(one, RecipeSet.free(one))
+    assert (found.evpi.value, found.expected_regret.value) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayes_infolaw.decisions.losses import gain_for, gain_matrix, loss_matrix
+from bayes_infolaw.decisions.losses import gain_for, gain_matrix, loss_matrix, regret
 
 
 def varied(two_forms):
@@ -36,3 +36,11 @@ def test_a_limit_on_losses_is_one_on_gains(two_forms):
     within = draws.gain(recipes) >= gain_for(draws, limit * (1 + 1e-12))
     np.testing.assert_array_equal(within, loss <= limit * (1 + 1e-12))
     assert np.isinf(gain_for(draws, draws.irreducible)).all()
+
+
+def test_regret_below_zero_is_rounding_or_true():
+    least = np.array([3.0, 3.0, 3.0, 3.0, 3.0])
+    loss = least * np.array([1.0 - 1e-12, 1.0 - 1e-9, 1.0, 1.0 + 1e-12, 1.0 - 1e-6])
+    found = regret(loss, least)
+    assert found[:3].tolist() == [0.0, 0.0, 0.0]
+    np.testing.assert_allclose(found[3:], [3e-12, -3e-6], rtol=1e-3)

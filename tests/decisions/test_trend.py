@@ -97,6 +97,7 @@ def test_the_published_law_moves_to_lower_buckets_as_tokens_outgrow_the_source()
     assert (np.diff(quality) > 0).all()
     np.testing.assert_allclose(table["lo"], table["hi"])  # one draw leaves nothing open
     np.testing.assert_allclose(table["evpi"], 0.0, atol=1e-7)
+    assert (table["evpi"] >= 0).all()
 
 
 def test_bad_targets_are_refused():

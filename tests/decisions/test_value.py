@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayes_infolaw.decisions.convex import draw_optima, least_mean
+from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.value import (
     expected_regret,
+    held_out_losses,
     perfect_information,
     probability_best,
     probability_better,
@@ -61,6 +62,25 @@ def test_held_out_regret_is_the_plain_one_with_many_draws_and_above_it_with_few(
         found = perfect_information(few, RecipeSet.free(few))
         excess.append(found.held_out.value - found.evpi.value)
     assert min(excess) > 0
+
+
+def test_a_least_loss_found_too_high_by_a_rounding_makes_no_negative_regret(one_form):
+    recipe = np.array([0.5, 0.3, 0.2])
+    loss = one_form.loss(recipe)
+    high = DrawOptima(np.tile(recipe, (len(one_form), 1)), loss * (1 + 1e-11), np.zeros(len(loss)))
+    assert expected_regret(one_form, recipe, high).value == 0.0
+    found = perfect_information(one_form, RecipeSet.free(one_form), recipe=recipe, optima=high)
+    assert found.evpi.value == 0.0
+
+
+def test_a_form_of_one_draw_has_no_halves(two_forms, free):
+    one = np.append(np.flatnonzero(two_forms.form == 0), np.flatnonzero(two_forms.form == 1)[:1])
+    assert held_out_losses(two_forms.take(one), free) is None
+    losses = held_out_losses(two_forms, free)
+    first, second = two_forms.half_positions()
+    chosen = least_mean(two_forms.halves()[1], free).recipe
+    np.testing.assert_allclose(losses[first], two_forms.loss(chosen)[first])
+    assert losses[second] != pytest.approx(two_forms.loss(chosen)[second], rel=1e-9)
 
 
 def test_stated_error_is_the_scatter_over_posteriors(one_form):
