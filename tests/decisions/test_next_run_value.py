@@ -202,6 +202,18 @@ def test_weights_are_bayes_by_the_joint_density():
     np.testing.assert_allclose(weights_after(base, [0, 1, 2], values, weight), exact, rtol=1e-9)
 
 
+@pytest.mark.parametrize("rows", [[0, 1, 3], [0, 1, 2], [0, 1, 2, 3], [0, 1]])
+def test_what_is_remembered_of_runs_changes_no_weight(rows):
+    """Runs 0 and 1 are kept; run 2 shares an effect with run 0 and changes its block."""
+    location = np.column_stack([normal_draws(i) for i in range(20, 24)])
+    columns, variance = np.array([[1.0], [0.0], [1.0], [0.0]]), np.full((J, 1), 0.5)
+    study = study_of(np.ones(J), outcomes_of(location, 0.5, np.inf, columns, variance), 16, 4)
+    plain = study.posterior_weights(rows)
+    study.keep([0, 1])
+    assert set(study.cache) == {(), (0,), (1,)}
+    np.testing.assert_allclose(study.posterior_weights(rows), plain, rtol=1e-9)
+
+
 def test_student_t_noise_has_its_own_density_and_spread():
     base = outcomes_of(np.linspace(-1, 1, J)[:, None], 0.2, 4.0)
     y = np.array([[0.3], [2.5]])

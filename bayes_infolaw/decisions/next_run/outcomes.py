@@ -179,14 +179,20 @@ def joint_log_density(
 ) -> Array:
     """Log density (M, J) of outcomes (M, k) of some runs under every draw.
 
-    ``cache`` maps blocks of runs to what is already known of them, for the same values.
+    ``cache`` maps blocks of runs to what is already known of them, for the same values, and ``()``
+    to the sum of it all.
     """
-    position = {int(row): i for i, row in enumerate(rows)}
-    total = np.zeros((len(values), len(outcomes.location)))
-    for block in outcomes.blocks(np.asarray(rows)):
-        known = (cache or {}).get(tuple(map(int, block)))
+    known, position = cache or {}, {int(row): i for i, row in enumerate(rows)}
+    blocks = {tuple(map(int, block)): block for block in outcomes.blocks(np.asarray(rows))}
+    if () in known and known.keys() - {()} <= blocks.keys():
+        total = known[()].copy()
+        blocks = {key: block for key, block in blocks.items() if key not in known}
+    else:
+        total = np.zeros((len(values), len(outcomes.location)))
+    for key, block in blocks.items():
         columns = [position[int(row)] for row in block]
-        total += outcomes.log_likelihood(block, values[:, columns]) if known is None else known
+        found = known.get(key)
+        total += outcomes.log_likelihood(block, values[:, columns]) if found is None else found
     return total
 
 

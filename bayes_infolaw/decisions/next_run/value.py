@@ -81,6 +81,7 @@ class OutcomeStudy:
             columns = [list(rows).index(row) for row in block]
             key = tuple(map(int, block))
             self.cache[key] = self.outcomes.log_likelihood(block, outcomes[:, columns])
+        self.cache[()] = np.sum(list(self.cache.values()), axis=0)
 
     def simulate(self, rows: Sequence[int]) -> Array:
         """Outcomes (M, k) of some runs under the common random numbers."""
