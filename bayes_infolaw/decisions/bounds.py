@@ -9,6 +9,7 @@ __all__ = ["share_bounds"]
 
 Array = np.ndarray
 ROUNDS = 4
+ROUNDING = 1e-12
 
 
 def share_bounds(allowed: RecipeConstraints) -> tuple[Array, Array]:
@@ -20,11 +21,18 @@ def share_bounds(allowed: RecipeConstraints) -> tuple[Array, Array]:
     low, high = _near_reference(allowed, allowed.lower.copy(), allowed.upper.copy())
     for _ in range(ROUNDS):
         low, high = _ordered(allowed, low, high)
-        low, high = (
+        low, high = _closed(
             np.maximum(low, 1.0 - (high.sum() - high)),
             np.minimum(high, 1.0 - (low.sum() - low)),
         )
     return low, high
+
+
+def _closed(low: Array, high: Array) -> tuple[Array, Array]:
+    """Bounds that cross by rounding made one: the next rounds would drive them apart D-fold."""
+    crossed = (low > high) & (low <= high + ROUNDING)
+    middle = 0.5 * (low + high)
+    return np.where(crossed, middle, low), np.where(crossed, middle, high)
 
 
 def _ordered(allowed: RecipeConstraints, low: Array, high: Array) -> tuple[Array, Array]:

@@ -19,7 +19,7 @@ NEVER = 1e9
 
 
 def box_fill(draws: TargetDraws, lifted: Lifted) -> tuple[Array, Array]:
-    """Best recipes (J, D) between bounds, and prices (J,) of the sum in units of `DrawGains`.
+    """Best recipes (J, D) between bounds, and prices (J,) of the sum over ``1 - exp(-r)``.
 
     Where rounding spoils an answer its certificate says so; no answer is promised here.
     """

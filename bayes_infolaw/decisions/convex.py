@@ -13,7 +13,12 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.lifted import Lifted, solve_linear
 from bayes_infolaw.decisions.mean_optimum import mean_optimum
 from bayes_infolaw.decisions.objectives import Reducible
-from bayes_infolaw.decisions.per_draw import convex_draw_optima, own_gain, part_slopes
+from bayes_infolaw.decisions.per_draw import (
+    convex_draw_optima,
+    own_gain,
+    part_slopes,
+    require_informative,
+)
 from bayes_infolaw.decisions.pieces import relaxed
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.tail_optimum import cvar, tail_optimum
@@ -56,7 +61,7 @@ def least_mean(draws: TargetDraws, allowed: RecipeSet) -> Optimum:
     InputError
         A set of another target than the draws'.
     InfeasibleError
-        The set is empty; naming the constraints that clash.
+        The set is empty (naming the constraints that clash), or no recipe is informative.
     CertificateError
         The relative gap is not below 1e-8.
     """
@@ -101,6 +106,7 @@ def _least(
     solve: Callable[[RecipeSet], Solved],
     value: Callable[[Array], float],
 ) -> Optimum:
+    require_informative(draws, allowed)
     if allowed.convex:
         recipe, gap, _ = solve(allowed)
         return _certified(allowed, recipe, value(recipe), gap)

@@ -5,6 +5,7 @@ each product then waits for a thread that has none. Products are cut into pieces
 """
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 __all__ = ["SmallSystems", "small_product", "weighted_gram", "weighted_sum"]
 
@@ -45,7 +46,8 @@ class SmallSystems:
     """Cholesky factors of matrices (n, n, P), each scaled to a unit diagonal.
 
     Column by column over the whole batch: at these sizes one call of LAPACK a matrix costs more
-    than its arithmetic. A matrix that is not positive definite gives not-a-number.
+    than its arithmetic. A single matrix goes to LAPACK. One that is not positive definite gives
+    not-a-number.
     """
 
     def __init__(self, matrices: Array) -> None:
@@ -54,6 +56,12 @@ class SmallSystems:
         self.unit = 1.0 / np.sqrt(matrices[diagonal, diagonal])
         factor = matrices * self.unit[:, None] * self.unit
         factor[diagonal, diagonal] += RIDGE
+        self.single = factor.shape[2] == 1
+        if self.single:
+            self.factor, failed = dpotrf(factor[:, :, 0], lower=1)
+            if failed:
+                self.factor = np.full((n, n), np.nan)
+            return
         for k in range(n):
             factor[k:, k] /= np.sqrt(factor[k, k])
             below = factor[k + 1 :, k]
@@ -65,6 +73,8 @@ class SmallSystems:
         many = rhs.ndim == 3
         unit = self.unit[:, None] if many else self.unit
         x, factor = rhs * unit, self.factor
+        if self.single:
+            return dpotrs(factor, x.reshape(len(x), -1), lower=1)[0].reshape(x.shape) * unit
         for k in range(len(factor)):
             x[k] /= factor[k, k]
             below = factor[k + 1 :, k]

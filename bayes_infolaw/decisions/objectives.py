@@ -83,7 +83,7 @@ class DivergenceObjective:
 
 
 class DrawGains:
-    """``-gain / (1 - exp(-r))`` of every draw, one column a draw."""
+    """``-gain / scale`` of every draw, one column a draw; its largest slope is one."""
 
     soft_most = np.zeros(0)
 
@@ -91,8 +91,12 @@ class DrawGains:
         """Coefficients of every variable: zero slope for the excesses."""
         in_share = lifted.share.any(axis=0)
         r = draws.exposure
-        ratio = np.where(lifted.repeated[:, None], r * np.exp(-r) / -np.expm1(-r), 1.0)
-        self.slope = np.where(in_share[:, None], draws.density.T[lifted.bucket] * ratio, 0.0)
+        slope = np.where(lifted.repeated[:, None], r * np.exp(-r), -np.expm1(-r))
+        slope = np.where(in_share[:, None], draws.density.T[lifted.bucket] * slope, 0.0)
+        largest = slope.max(axis=0)
+        # Of the buckets in the set: the draw's best one may be outside, and dwarf them.
+        self.scale = np.where(largest > 0, largest, 1.0)  # (J,)
+        self.slope = slope / self.scale
         capacity = draws.capacity[lifted.bucket][:, None]
         with np.errstate(divide="ignore"):
             self.decay = np.where(lifted.repeated[:, None], r / capacity, 0.0)
@@ -106,6 +110,7 @@ class DrawGains:
         """The same for some of the draws."""
         other = object.__new__(DrawGains)
         other.slope, other.decay = self.slope[:, columns], self.decay[:, columns]
+        other.scale = self.scale[columns]
         return other
 
 

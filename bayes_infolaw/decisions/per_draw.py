@@ -17,7 +17,7 @@ from bayes_infolaw.recipes.ordered import solve_ordered
 from bayes_infolaw.recipes.program import RecipeProgram
 from bayes_infolaw.recipes.waterfill import water_fill
 
-__all__ = ["convex_draw_optima", "own_gain", "part_slopes"]
+__all__ = ["convex_draw_optima", "own_gain", "part_slopes", "require_informative"]
 
 Array = np.ndarray
 CHUNK_CELLS = 50_000
@@ -38,7 +38,7 @@ def convex_draw_optima(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, A
     between floors and caps; ordered sets without other constraints go to `recipes.ordered`; the
     rest to the interior point method.
     """
-    _require_informative(draws, allowed)
+    require_informative(draws, allowed)
     recipes, gap, program, usable = _free_optima(draws)
     left = np.flatnonzero(~allowed.contains(recipes, INSIDE))
     if not left.size:
@@ -78,7 +78,8 @@ def part_slopes(draws: TargetDraws, recipes: Array) -> tuple[Array, Array]:
     return np.where(used, unique, 0.0), np.where(used, repeated, 0.0)
 
 
-def _require_informative(draws: TargetDraws, allowed: RecipeSet) -> None:
+def require_informative(draws: TargetDraws, allowed: RecipeSet) -> None:
+    """Raise InfeasibleError where a draw has density 0 in every bucket that may be packed."""
     if not (draws.density[:, allowed.upper > 0] > 0).any(axis=1).all():
         allowed.require_feasible()
         raise InfeasibleError("no recipe is informative: density is 0 in every bucket allowed")
@@ -110,10 +111,12 @@ def _filled(draws: TargetDraws, allowed: RecipeSet) -> tuple[Array, Array]:
     """Closed form recipes between bounds, and gaps: infinite where rounding left the set."""
     lifted = allowed.lifted
     recipes, price = box_fill(draws, lifted)
-    prices = Multipliers(np.zeros((0, len(price))), np.zeros(len(price)), price[None])
+    objective = DrawGains(draws, lifted)
+    price = price[None] * -np.expm1(-draws.exposure) / objective.scale
+    prices = Multipliers(np.zeros((0, len(draws))), np.zeros(len(draws)), price)
     with np.errstate(all="ignore"):
         x = lifted.split(recipes, draws.capacity)
-        gap = _relative_gap(draws, lifted, DrawGains(draws, lifted), x, prices)
+        gap = _relative_gap(draws, lifted, objective, x, prices)
     inside = allowed.contains(np.nan_to_num(recipes), KEPT)
     return recipes, np.where(inside, gap, np.inf)
 
@@ -169,5 +172,5 @@ def _relative_gap(
     """How much more gain the set may hold than at each draw's point, relative, (P,)."""
     slope = objective.at(x, *lifted.parts(x)).gradient
     more = (slope * x).sum(axis=0) - lower_bound(lifted, slope, prices)
-    gain = own_gain(draws, lifted.recipes(x).T) / -np.expm1(-draws.exposure)
+    gain = own_gain(draws, lifted.recipes(x).T) / objective.scale
     return np.maximum(more / gain, 0.0)

@@ -14,7 +14,7 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.dual_bound import Multipliers, multipliers_of
 from bayes_infolaw.decisions.interior_point import Iterate, solve_program
 from bayes_infolaw.decisions.lifted import Lifted
-from bayes_infolaw.decisions.mean_optimum import SNAP_GAP, better_of, mean_gap, slope_scale
+from bayes_infolaw.decisions.mean_optimum import CLOSE, SNAP_GAP, better_of, mean_gap, slope_scale
 from bayes_infolaw.decisions.objectives import LossMean, LossTail, Reducible
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.set_program import SetProgram
@@ -39,22 +39,25 @@ def tail_optimum(draws: TargetDraws, allowed: RecipeSet, tail: float) -> tuple[A
     if len(lifted.lower) == 0:
         weights = _worst_weights(draws.loss(lifted.fixed), draws.weight, tail)
         return lifted.fixed.copy(), 0.0, weights
-    search = _Search(draws, allowed, tail)
+    search = _Search(draws, allowed, tail, lifted.centre)
     best = search.tried(cautious=False)
-    if best[1] < SNAP_GAP * search.scale:
+    least = cvar(draws.loss(best[0]), draws.weight, tail)
+    if best[1] < min(SNAP_GAP * search.scale, CLOSE * least):
         return best
-    again = search.tried(cautious=True)
+    near = lifted.split(best[0][None], draws.capacity)[:, 0]
+    again = _Search(draws, allowed, tail, near).tried(cautious=True)
     return again if again[1] < best[1] else best
 
 
 class _Search:
     """One program of a CVaR: the losses are taken from a middle one, over their largest slope."""
 
-    def __init__(self, draws: TargetDraws, allowed: RecipeSet, tail: float) -> None:
+    def __init__(self, draws: TargetDraws, allowed: RecipeSet, tail: float, at: Array) -> None:
+        """Scaled by the slopes at a point (n,)."""
         self.draws, self.allowed, self.tail = draws, allowed, tail
         self.lifted = lifted = allowed.lifted
         self.reducible, self.most = Reducible(draws, lifted), draws.weight / tail
-        self.scale = slope_scale(self.reducible, lifted, draws.weight)
+        self.scale = slope_scale(self.reducible, lifted, draws.weight, at)
         at_centre = draws.loss(lifted.recipes(lifted.centre[:, None])[:, 0])
         middle = float(np.quantile(at_centre, 1.0 - tail))
         self.level = (draws.irreducible - middle) / self.scale
