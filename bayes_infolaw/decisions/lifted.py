@@ -98,7 +98,8 @@ def lift(allowed: RecipeConstraints) -> Lifted:
 
 def solve_linear(lifted: Lifted, cost: Array) -> Array:
     """A point (n,) of least ``cost . x`` within bounds and rows, by the dual simplex method."""
-    found = linprog(cost, **_linear_program(lifted), method="highs-ds")
+    unit = cost / (np.abs(cost).max(initial=0.0) or 1.0)  # costs of 1e20 are infinite to the solver
+    found = linprog(unit, **_linear_program(lifted), method="highs-ds")
     if found.x is None:
         raise InfeasibleError("no recipe satisfies the constraints")
     return np.clip(found.x, lifted.lower, lifted.upper)

@@ -28,7 +28,7 @@ def cheapest(lifted: Lifted, cost: Array) -> Array:
     if len(lifted_cost) == 0:
         return lifted.fixed.copy()
     if lifted.kl_max is None:
-        x = solve_linear(lifted, lifted_cost / (scale or 1.0))
+        x = solve_linear(lifted, lifted_cost)
         return _tidy(lifted.recipes(x[:, None])[:, 0])
     if scale <= 0:
         return _tidy(lifted.recipes(nearest_to_reference(lifted)[0][:, None])[:, 0])

@@ -183,6 +183,19 @@ def test_hard_sets_are_certified_and_no_neighbour_is_better():
             assert worst >= tail.value * (1 - 2e-8), seed
 
 
+def test_pieces_are_bounded_whatever_the_unit_of_loss():
+    """A loss of 1e25 is as good as one of 1: its slopes are no infinite costs."""
+    rng = np.random.default_rng(10)
+    draws = make_draws(rng, 4, 20, beta=np.full(20, 0.1))
+    large = replace(draws, log_level=draws.log_level + 60, irreducible=np.zeros(20))
+    draws = replace(draws, irreducible=np.zeros(20))
+    inside = np.full(4, 0.25)
+    budget = 0.7 * float(np.arange(4) @ np.minimum(inside, draws.capacity))
+    priced = {"unique_price": np.arange(4.0), "unique_budget": budget}
+    ours, theirs = (least_mean(d, replace(RecipeSet.free(d), **priced)) for d in (large, draws))
+    assert ours.value == pytest.approx(theirs.value * np.exp(60), rel=1e-8)
+
+
 def test_no_information_anywhere_is_said():
     rng = np.random.default_rng(8)
     draws = make_draws(rng, 3, 4)
