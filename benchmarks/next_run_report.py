@@ -16,7 +16,8 @@ from pathlib import Path
 import next_run as benchmark
 import numpy as np
 import pandas as pd
-from next_run import EACH, KINDS, RESULTS, STRATEGIES
+from next_run import EACH, RESULTS, STRATEGIES
+from next_run_world import KINDS
 from scipy import stats
 
 import bayes_infolaw as bi
@@ -96,9 +97,20 @@ def summary(records):
             "flop": float(grid[at]),
             **{
                 f"{other} minus next": difference(curves[other][:, at], curves["next"][:, at], rng)
-                for other in ("paper", "random")
+                for other in STRATEGIES[:-1]
             },
         },
+        "after_as_many_runs": _as_many_runs(records, rng),
+    }
+
+
+def _as_many_runs(records, rng):
+    """Differences of regret after the last step, whatever the runs cost."""
+    last = records[records["step"] == records["step"].max()]
+    wide = last.pivot_table(index="rep", columns="strategy", values="regret")
+    return {
+        f"{other} minus next": difference(wide[other].to_numpy(), wide["next"].to_numpy(), rng)
+        for other in STRATEGIES[:-1]
     }
 
 
@@ -196,14 +208,16 @@ def _curve_lines(part):
     row = "| {strategy} | {step} | {flop:.2e} | {regret:.2e} | {regret_median:.2e} |"
     lines += [row.format(**curve) for curve in part["curves"]]
     lines += ["", "FLOP from which the mean regret stays below a part of the pilot's:", ""]
-    lines += ["| part | paper | random | next |", "|---|---|---|---|"]
+    lines += [f"| part | {' | '.join(STRATEGIES)} |", "|---" * (len(STRATEGIES) + 1) + "|"]
     for name, reach in part["flop_to_reach"].items():
         cells = [f"{reach[s]:.2e}" if reach[s] else "not reached" for s in STRATEGIES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    at = part["at_equal_flop"]
-    lines += ["", f"At {at['flop']:.2e} FLOP, mean difference of regret and 90 % interval:", ""]
-    for name in ("paper minus next", "random minus next"):
-        lines.append("- {0}: {mean:.2e} [{lo:.2e}, {hi:.2e}]".format(name, **at[name]))
+    at, runs = part["at_equal_flop"], part["after_as_many_runs"]
+    lines += ["", "Mean difference of regret and 90 % interval:", ""]
+    lines += [f"| | at {at['flop']:.2e} FLOP | after as many runs |", "|---|---|---|"]
+    cell = "{mean:.2e} [{lo:.2e}, {hi:.2e}]"
+    for name in runs:
+        lines.append(f"| {name} | {cell.format(**at[name])} | {cell.format(**runs[name])} |")
     return [*lines, ""]
 
 
