@@ -33,6 +33,7 @@ class Opened:
     law: "LawAtTarget"  # of the first form: its unit of information
     fits: "dict[str, Fit]" = field(default_factory=dict)
     parameters: "dict[str, np.ndarray] | None" = None
+    every: "TargetDraws | None" = None  # of all fits, those of weight zero too
 
     def answer(
         self, allowed: "RecipeSet", question: "Question", limits: Mapping[str, Any]
@@ -54,7 +55,20 @@ class Opened:
             "constraints": dict(limits),
             "beyond": None,
         }
+        payload |= self._any_weights(allowed, payload["notes"])
         return payload | self._beyond(found, payload["notes"])
+
+    def _any_weights(self, allowed: "RecipeSet", notes: list[str]) -> dict[str, Any]:
+        """The value of perfect information whatever the forms weigh; None for one form."""
+        from bayes_infolaw.decisions.minimax import any_weights
+        from bayes_infolaw.recipes.certificate import CertificateError
+
+        if self.every is None or len(self.every.forms) == 1:
+            return {"any_weights": None}
+        try:
+            return {"any_weights": any_weights(self.every, allowed).to_dict()}
+        except CertificateError as error:
+            return {"any_weights": None, "notes": [*notes, f"no value under any weights: {error}."]}
 
     def _beyond(self, found: "Decision", notes: list[str]) -> dict[str, Any]:
         """How far the target with its recipe lies beyond the runs, by the fit that knows most."""
@@ -113,6 +127,7 @@ def of_fits(
         law=law,
         fits=fits,
         parameters=opened.parameters,
+        every=opened.every,
     )
 
 
@@ -229,6 +244,7 @@ def backing(fits: "Mapping[str, Fit]", path: str | None) -> dict[str, Any]:
     rows = {
         name: {
             "elpd_per_run": score.elpd / len(score.runs),
+            "error_percent": score.error_percent,
             "pit_p_value": score.pit_p_value,
             "unreliable": len(score.high_k),
         }

@@ -112,8 +112,21 @@ def _regret(payload: dict[str, Any]) -> str:
         flattered = f" ({told:.2g} by draws that did not choose the recipe)"
     return (
         f"Expected regret {payload['expected_regret']:.2g}; perfect information about the law is "
-        f"worth {payload['evpi']:.2g}{flattered}: on average no study can gain more, if one of the "
-        "forms holds."
+        f"worth {payload['evpi']:.2g}{flattered}: on average no study can gain more, "
+        f"{_if_one_holds(payload)}"
+    )
+
+
+def _if_one_holds(payload: dict[str, Any]) -> str:
+    """What the value of perfect information takes for granted, and its bound without that."""
+    free = payload["any_weights"]
+    if free is None:
+        return "if the law holds."
+    worst = max(free["regret"].values())
+    return (
+        "if one of the forms holds with these weights. They are uncertain themselves: with equal "
+        f"ones it is {free['evpi_equal']:.2g}, with any at most {free['evpi_bound']:.2g}; the "
+        f"recipe any_weights in the JSON risks at most {worst:.2g} under each form."
     )
 
 
@@ -186,8 +199,13 @@ def _show_beyond(console: "Console", payload: dict[str, Any]) -> None:
         console.print(text.format(**beyond, hull=hull), soft_wrap=True)
     scores = backing["leave_one_out"] if backing else {}
     if scores:
-        told = ", ".join(f"{name} {row['elpd_per_run']:.3f}" for name, row in scores.items())
-        console.print(f"Leave-one-out elpd per run: {told}.", soft_wrap=True)
+        errors = ", ".join(f"{name} {row['error_percent']:.2g} %" for name, row in scores.items())
+        told = ", ".join(f"{row['elpd_per_run']:.3f}" for row in scores.values())
+        console.print(
+            f"Left out one at a time, fitted runs are missed by {errors} on average (elpd per run "
+            f"{told}): that is between the data; `validate` and --held-out tell of beyond.",
+            soft_wrap=True,
+        )
     if backing and backing["held_out"]:
         found = backing["held_out"]
         console.print(

@@ -33,6 +33,7 @@ class FormDraws:
     """Several fits opened at one target."""
 
     draws: TargetDraws
+    every: TargetDraws  # of all fits, those of weight zero too, in equal shares
     weights: FormWeights
     parameters: dict[str, Array]  # (J,) reported parameters beside the draws; NaN without one
 
@@ -101,7 +102,7 @@ def decision_draws(
     laws = {name: fit.target(**own_target(fit, target)) for name, fit in fits.items()}
     draws = pool(laws, chosen.weights)
     opened = {name: _parameters(fits[name], laws[name]) for name in draws.forms}
-    return FormDraws(draws, chosen, _joined(draws, opened))
+    return FormDraws(draws, pool(laws), chosen, _joined(draws, opened))
 
 
 def _parameters(fit: Fit, law: LawAtTarget) -> dict[str, Array]:

@@ -38,6 +38,12 @@ class LeaveOneOut:
     elpd_pointwise: Array  # (n,)
     pareto_k: Array  # (n,)
     pit: Array  # (n,) P(replicated loss of the run <= its loss | the other runs)
+    residual: Array  # (n,) log loss of the run less its expectation by the other runs
+
+    @property
+    def error_percent(self) -> float:
+        """Mean absolute leave-one-out error of the loss, percent."""
+        return float(100.0 * np.abs(np.expm1(self.residual)).mean())
 
     @property
     def high_k(self) -> dict[str, float]:
@@ -57,6 +63,7 @@ class _Terms(NamedTuple):
 
     log_density: Array
     cdf: Array
+    residual: Array
 
 
 def leave_one_out(fit: FittedModel) -> LeaveOneOut:
@@ -84,6 +91,7 @@ def leave_one_out(fit: FittedModel) -> LeaveOneOut:
         elpd_pointwise=result.elpd_i.to_numpy(),
         pareto_k=result.pareto_k.to_numpy(),
         pit=np.clip((weights * terms.cdf).sum(axis=(0, 1)), 0.0, 1.0),
+        residual=(weights * terms.residual).sum(axis=(0, 1)),
     )
 
 
@@ -105,7 +113,7 @@ def _plain_terms(fit: FittedModel) -> _Terms:
     z = (fit.data.log_loss - mean) / sd
     normal = fit.spec.noise == "normal"
     cdf = stats.norm.cdf(z) if normal else stats.t.cdf(z, fit.draws["nu"][..., None])
-    return _Terms(log_likelihood_draws(fit), cdf)
+    return _Terms(log_likelihood_draws(fit), cdf, fit.data.log_loss - mean)
 
 
 def _integrated_terms(fit: FittedModel) -> _Terms:
@@ -134,4 +142,4 @@ def _integrated_terms(fit: FittedModel) -> _Terms:
     lowest = -block.mean[SLOPE] / block.sd[..., SLOPE][..., None]
     kept = log_ndtr((centre[..., SLOPE][..., None] - lowest) / np.sqrt(variance))
     kept = kept - log_ndtr((moved - lowest) / np.sqrt(variance + slope_gain**2 * weight / left))
-    return _Terms(stats.norm.logpdf(out, 0.0, sd) + kept, stats.norm.cdf(out / sd))
+    return _Terms(stats.norm.logpdf(out, 0.0, sd) + kept, stats.norm.cdf(out / sd), out)

@@ -18,7 +18,7 @@ FIELDS = {
     *("target", "labels", "beyond", "fits", "weighting", "constraints", "backing"),
     *("objective", "objective_value", "objective_se", "reported_on", "expected_improvement"),
     *("p_better", "expected_regret", "evpi", "equivalent_set", "standard_errors"),
-    *("batch", "across_forms", "sensitivity", "figures"),
+    *("batch", "across_forms", "sensitivity", "figures", "any_weights"),
     *("level", "evpi_held_out", "objective_held_out"),
 }
 INCUMBENT = {"0": 0.5, "1": 0.3, "2": 0.2}
@@ -253,3 +253,19 @@ def test_limits_that_clash_are_named(run, fit_file):
     assert answer.code != 0
     assert answer.crash is None
     assert "floor" in answer.err
+
+
+def test_information_is_also_valued_whatever_the_forms_weigh(run, fit_file, repo_root):
+    """A form of weight zero is out of the expectation, but not out of the bound."""
+    shipped = repo_root / "models" / "paper_design.nc"
+    flags = [*TARGET_FLAGS, "--weight", f"{fit_file.stem}=1", "--weight", "paper_design=0"]
+    answer = run("recommend", fit_file, shipped, *flags, "--json")
+    assert answer.code == 0, answer.err
+    free = answer.json["any_weights"]
+    assert set(free["weights"]) == set(free["regret"]) == {fit_file.stem, "paper_design"}
+    assert free["evpi_bound"] >= max(answer.json["evpi"], free["evpi_equal"]) * (1 - 1e-6)
+    assert max(free["regret"].values()) == pytest.approx(free["evpi_bound"], rel=0.05)
+    told = run("recommend", fit_file, shipped, *flags).out
+    assert "They are uncertain themselves" in told
+    assert "Left out one at a time, fitted runs are missed by" in told
+    assert run("recommend", shipped, *TARGET_FLAGS, "--json").json["any_weights"] is None

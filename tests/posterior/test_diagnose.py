@@ -133,6 +133,7 @@ def test_integrated_density_is_the_dense_conditional(two_degrees):
         expected += np.log(slope_positive(every) / slope_positive(rest))
         assert terms.log_density[1, 17, i] == pytest.approx(expected, abs=1e-6)
         assert terms.cdf[1, 17, i] == pytest.approx(stats.norm.cdf(z), abs=1e-7)
+        assert terms.residual[1, 17, i] == pytest.approx(z * sd, rel=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter:UserWarning")
@@ -144,6 +145,11 @@ def test_integrated_loo_agrees_with_arviz_on_the_plain_likelihood(one_degree):
     assert loo.p_loo == pytest.approx(float(plain.p), abs=0.5)
     good = plain.pareto_k.to_numpy() < 0.5
     np.testing.assert_allclose(loo.elpd_pointwise[good], plain.elpd_i.to_numpy()[good], atol=0.15)
+    weights = np.exp(plain.log_weights.transpose("chain", "draw", "run").to_numpy())
+    mean = (weights * expected_draws(one_degree)[0]).sum(axis=(0, 1))
+    apart = loo.residual - (one_degree.data.log_loss - mean)
+    assert np.abs(apart[good]).max() < 0.1 * np.abs(loo.residual).mean()
+    assert loo.error_percent == pytest.approx(100 * np.abs(loo.residual).mean(), rel=0.01)
 
 
 def test_pit_agrees_with_arviz_on_replicated_losses(one_degree):
