@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.output import Answer, command, frame_rows, print_frame, print_notes
+from bayes_infolaw.cli.output import (
+    Answer,
+    command,
+    frame_rows,
+    monte_carlo,
+    print_frame,
+    print_notes,
+)
 from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits, weigh
 from bayes_infolaw.errors import InputError
 
@@ -52,7 +59,7 @@ def beats(
     planned = opt.read_planned(next(iter(opened.values())), plan, data_dir)
     weights = weigh(opened, weight)
     draws = plan_draws(opened, planned, weights.weights)
-    pair: dict[str, Any] = dict.fromkeys((*PAIR, "forms"))
+    pair: dict[str, Any] = dict.fromkeys((*PAIR, "p_se", "gap_se", "forms"))
     if a is not None and b is not None:
         pair = compare(draws, a, b, prob).to_dict()
     ranking = rank(draws, prob)
@@ -62,6 +69,7 @@ def beats(
         "a": a,
         "b": b,
         **{name: pair[name] for name in (*PAIR, "forms")},
+        "standard_errors": {"p_a_better": pair["p_se"], "gap_mean": pair["gap_se"]},
         "prob": prob,
         "draws": len(draws.weight),
         "ranking": frame_rows(ranking),
@@ -86,9 +94,11 @@ def _show(console: "Console", ranking: "pd.DataFrame", payload: dict[str, Any]) 
 def _show_pair(console: "Console", payload: dict[str, Any]) -> None:
     text = (
         "{a} beats {b} with probability {p_a_better:.3f}: gap {gap_mean:+.5f} "
-        "[{gap_lo:+.5f}, {gap_hi:+.5f}] {loss_unit} (loss of {b} minus loss of {a}, common draws)."
+        "[{gap_lo:+.5f}, {gap_hi:+.5f}] {loss_unit} (loss of {b} minus loss of {a}, common "
+        "draws{error})."
     )
-    console.print(text.format(**payload), soft_wrap=True)
+    told = monte_carlo(payload["standard_errors"]["gap_mean"], ".2g")
+    console.print(text.format(**payload, error=told), soft_wrap=True)
     if len(payload["forms"]) > 1:
         for row in payload["forms"]:
             line = "  {form} (weight {weight:.3g}): {p_a_better:.3f}, gap {gap_mean:+.5f}"

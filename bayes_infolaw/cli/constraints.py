@@ -1,7 +1,7 @@
 """The options that say which recipes are allowed, and the recipe set they make."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -27,10 +27,13 @@ __all__ = [
     "MaxRepetition",
     "OrderedRepetition",
     "Price",
+    "Reference",
     "TvMax",
     "UniqueBudget",
     "UniquePrice",
     "recipe_set",
+    "reference_shares",
+    "without_bucket",
 ]
 
 Names = list[str] | None
@@ -54,6 +57,14 @@ MaxRepetition = Annotated[
 ]
 MaxMeanRepetition = Annotated[
     float | None, typer.Option(help="Largest mean repetition: packed over unique tokens.")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        "--incumbent",
+        metavar="NAME=SHARE,...|FILE",
+        help="Today's recipe (or .csv, .json), from which --kl-max and --tv-max measure.",
+    ),
 ]
 KlMax = Annotated[
     float | None, typer.Option(help="Largest KL divergence from the incumbent, nats.")
@@ -145,6 +156,35 @@ def recipe_set(
     )
     allowed.require_feasible()
     return allowed
+
+
+def without_bucket(options: ConstraintOptions, name: str) -> ConstraintOptions:
+    """The options but for what they say of one bucket by name."""
+    changed: dict[str, Any] = {
+        field: [text for text in values if text.rpartition("=")[0].strip() != name]
+        for field, values in vars(options).items()
+        if isinstance(values, list)
+    }
+    return replace(options, **changed)
+
+
+def reference_shares(
+    text: str | None, options: ConstraintOptions, buckets: tuple[str, ...]
+) -> np.ndarray | None:
+    """Today's recipe (D,) where it is nothing but what distances are measured from.
+
+    Raises
+    ------
+    InputError
+        No recipe of these buckets, or one that no distance is measured from.
+    """
+    from bayes_infolaw.recipes.incumbent import parse_recipe
+
+    if text is None:
+        return None
+    if options.kl_max is None and options.tv_max is None:
+        raise InputError("--incumbent: needs --kl-max or --tv-max here, which are missing")
+    return parse_recipe(text, buckets)
 
 
 def _require_together(options: ConstraintOptions, incumbent: np.ndarray | None) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -27,10 +28,12 @@ __all__ = [
     "Answer",
     "command",
     "frame_rows",
+    "monte_carlo",
     "print_frame",
     "print_notes",
     "progress",
     "to_json",
+    "write_answer",
 ]
 
 BAD_INPUT, UNCONVERGED, REFUSED = 2, 3, 4
@@ -99,6 +102,20 @@ def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def to_json(payload: Mapping[str, Any]) -> str:
     """One JSON object; numbers that are not finite become null."""
     return json.dumps(_plain(payload), allow_nan=False, indent=2)
+
+
+def write_answer(payload: Mapping[str, Any], path: str | None) -> None:
+    """Write the JSON object to a file; to none where the path is None."""
+    if path is None:
+        return
+    from bayes_infolaw.tables.files import write_text
+
+    write_text(to_json(payload) + "\n", Path(path))
+
+
+def monte_carlo(error: float | None, spec: str) -> str:
+    """A standard error as words that follow a number, by a format spec; nothing for None."""
+    return "" if error is None else f", Monte Carlo standard error {error:{spec}}"
 
 
 def _plain(value: Any) -> Any:

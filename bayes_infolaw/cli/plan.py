@@ -7,13 +7,14 @@ import typer
 
 from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.output import Answer, command, frame_rows, print_frame, print_notes
+from bayes_infolaw.cli.output import Answer, command, frame_rows, write_answer
 from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits, weigh
+from bayes_infolaw.cli.show_plan import show_plan
 from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
-    from rich.console import Console
 
     from bayes_infolaw.decisions.budget import BudgetAnswer
     from bayes_infolaw.decisions.candidates import BudgetQuestion, Corpus
@@ -75,13 +76,24 @@ def plan(
             help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
         ),
     ] = False,
+    ordered_repetition: limits.OrderedRepetition = False,
     floor: limits.Floor = None,
     cap: limits.Cap = None,
     fix: limits.Fix = None,
     max_repetition: limits.MaxRepetition = None,
     max_mean_repetition: limits.MaxMeanRepetition = None,
+    incumbent: limits.Reference = None,
+    kl_max: limits.KlMax = None,
+    tv_max: limits.TvMax = None,
+    price: limits.Price = None,
+    budget: limits.Budget = None,
+    at_least: limits.AtLeast = None,
+    max_buckets: limits.MaxBuckets = None,
     weight: Weights = None,
     prob: opt.Prob = 0.9,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
+    ] = None,
     allow_unconverged: opt.AllowUnconverged = False,
     as_json: opt.AsJson = False,
 ) -> Answer:
@@ -92,20 +104,30 @@ def plan(
     with fewer than 3 of them, or less than a factor 4, this is refused.
     """
     opt.require_prob(prob)
+    opt.require_folder(out)
     if (compute is None) == (target_loss is None):
         raise InputError("plan: give either --compute or --target-loss")
     opened = open_fits(fits, allow_unconverged)
     weights = weigh(opened, weight)
     wanted = limits.ConstraintOptions(
         ordered=ordered,
+        ordered_repetition=ordered_repetition,
         floor=floor,
         cap=cap,
         fix=fix,
         max_repetition=max_repetition,
         max_mean_repetition=max_mean_repetition,
+        kl_max=kl_max,
+        tv_max=tv_max,
+        price=price,
+        budget=budget,
+        at_least=at_least,
+        max_buckets=max_buckets,
     )
+    today = limits.reference_shares(incumbent, wanted, next(iter(opened.values())).table.buckets)
     corpus, notes = _corpus(opened, source_tokens, shares, label)
-    question = _question(opened, corpus, weights.weights, wanted, extrapolate)
+    question = _question(opened, corpus, weights.weights, wanted, today)
+    question = replace(question, extrapolate=extrapolate)
     question = _with_sizes(question, sizes)
     asked: dict[str, Any] = {"target_loss": target_loss, "probability": None, "p_reached": None}
     if target_loss is None:
@@ -117,9 +139,11 @@ def plan(
         asked |= more
     about = about_fits(fits, opened, weights)
     frame, found = _described(question, answer, prob)
-    payload = about | asked | found | {"constraints": wanted.given()}
+    errors = {"p_reached": asked.pop("p_reached_se", None), **found.pop("standard_errors")}
+    payload = about | asked | found | {"constraints": wanted.given(), "standard_errors": errors}
     payload["notes"] = [*about["notes"], *notes, *found["notes"]]
-    return Answer(payload, lambda console: _show(console, frame, payload))
+    write_answer(payload, out)
+    return Answer(payload, lambda console: show_plan(console, frame, payload))
 
 
 def _corpus(
@@ -148,14 +172,14 @@ def _question(
     corpus: "Corpus",
     weights: dict[str, float],
     wanted: limits.ConstraintOptions,
-    extrapolate: bool,
+    today: "np.ndarray | None",
 ) -> "BudgetQuestion":
     from bayes_infolaw.decisions.candidates import BudgetQuestion
 
-    question = BudgetQuestion(fits, corpus, weights, extrapolate=extrapolate)
+    question = BudgetQuestion(fits, corpus, weights)
     if not wanted.given():
         return question
-    return replace(question, allowed=lambda draws: limits.recipe_set(wanted, draws))
+    return replace(question, allowed=lambda draws: limits.recipe_set(wanted, draws, today))
 
 
 def _with_sizes(question: "BudgetQuestion", path: str | None) -> "BudgetQuestion":
@@ -172,7 +196,8 @@ def _cheapest(
     from bayes_infolaw.decisions.cheapest import cheapest_plan
 
     found = cheapest_plan(question, target_loss, probability)
-    asked = {"probability": probability, "p_reached": found.reached}
+    reached = found.reached
+    asked = {"probability": probability, "p_reached": reached.value, "p_reached_se": reached.se}
     if found.cheaper_fails:
         return found.answer, asked
     edge = "the least compute that the law's domain or the search allows"
@@ -184,6 +209,7 @@ def _described(
 ) -> "tuple[pd.DataFrame, dict[str, Any]]":
     """Table of the candidates, and the fields of the JSON contract."""
     from bayes_infolaw.decisions.budget import candidate_table
+    from bayes_infolaw.decisions.monte_carlo import estimate_mean
     from bayes_infolaw.decisions.weighted import equal_tailed
 
     best, draws = answer.best, answer.best.draws
@@ -204,6 +230,7 @@ def _described(
             zip(draws.buckets, map(float, draws.repetition(best.recipe)), strict=True)
         ),
         "expected_loss": best.expected_loss,
+        "standard_errors": {"expected_loss": estimate_mean(draws, best.loss).se},
         "loss_lo": low,
         "loss_hi": high,
         "prob": prob,
@@ -249,32 +276,3 @@ def _beyond(question: "BudgetQuestion", answer: "BudgetAnswer") -> tuple[dict[st
     if answer.edge:
         notes.append(f"the optimum lies on an edge: {answer.edge}.")
     return {str(k).removeprefix("beyond_"): v for k, v in distance.items()}, notes
-
-
-def _show(console: "Console", frame: "pd.DataFrame", payload: dict[str, Any]) -> None:
-    text = (
-        "{params_nonembedding:.4g} parameters on {tokens:.4g} tokens, {compute:.4g} FLOP, "
-        "m = {overtraining:.3g}: expected loss {expected_loss:.4f} [{loss_lo:.4f}, {loss_hi:.4f}] "
-        "{loss_unit}, noise-free, {prob:.0%} equal-tailed interval."
-    )
-    console.print(text.format(**payload), soft_wrap=True)
-    if payload["target_loss"] is not None:
-        line = "Loss {target_loss:g} is reached with probability {p_reached:.3f}."
-        console.print(line.format(**payload), soft_wrap=True)
-    shares = ", ".join(
-        f"{name} {share:.3f} (x{payload['repetition'][name]:.2f})"
-        for name, share in payload["recipe"].items()
-    )
-    console.print(f"Recipe (repetition): {shares}.", soft_wrap=True)
-    console.print(f"Sizes: {payload['flops_from']}.", soft_wrap=True)
-    beyond = payload["beyond"]
-    text = "Compute {compute:.3g} and repetition {repetition:.3g} times the largest fitted, "
-    text += "m a factor {degree:.3g} outside; {hull} the convex hull of the fitted runs."
-    hull = "inside" if beyond["inside_hull"] else "outside"
-    console.print(text.format(**beyond, hull=hull), soft_wrap=True)
-    shown = ["params_nonembedding", "tokens", "overtraining", "fitted_degree", "loss_mean"]
-    names = [*shown, "loss_lo", "loss_hi", "behind_mean", "p_best", "p_equivalent"]
-    formats = dict.fromkeys(("loss_mean", "loss_lo", "loss_hi"), ".4f") | {"behind_mean": ".5f"}
-    title = f"Sizes at {payload['compute']:.4g} FLOP; equivalent: loss within 0.1 % of the best"
-    print_frame(console, frame[names], title, formats | {"p_best": ".3f", "p_equivalent": ".3f"})
-    print_notes(console, payload["notes"])

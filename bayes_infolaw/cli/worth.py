@@ -3,19 +3,21 @@
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.output import Answer, command, print_frame, print_notes
+from bayes_infolaw.cli.output import Answer, command, write_answer
 from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits, weigh
+from bayes_infolaw.cli.show_worth import show_worth
 from bayes_infolaw.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from rich.console import Console
-
+    from bayes_infolaw.decisions.draws import TargetDraws
+    from bayes_infolaw.decisions.recipe_set import RecipeSet
     from bayes_infolaw.decisions.worth import WorthQuestion
     from bayes_infolaw.posterior.fit import Fit
 
@@ -85,8 +87,16 @@ def worth(
             help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
         ),
     ] = False,
+    ordered_repetition: limits.OrderedRepetition = False,
+    floor: limits.Floor = None,
+    cap: limits.Cap = None,
+    fix: limits.Fix = None,
     max_repetition: limits.MaxRepetition = None,
     max_mean_repetition: limits.MaxMeanRepetition = None,
+    incumbent: limits.Reference = None,
+    tv_max: limits.TvMax = None,
+    at_least: limits.AtLeast = None,
+    max_buckets: limits.MaxBuckets = None,
     value_per_nat: Annotated[
         float | None,
         typer.Option(
@@ -97,6 +107,9 @@ def worth(
     ] = None,
     weight: Weights = None,
     prob: opt.Prob = 0.9,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
+    ] = None,
     allow_unconverged: opt.AllowUnconverged = False,
     as_json: opt.AsJson = False,
 ) -> Answer:
@@ -110,6 +123,7 @@ def worth(
     from bayes_infolaw.decisions.worth import bucket_worth
 
     opt.require_prob(prob)
+    opt.require_folder(out)
     given = {
         "params_nonembedding": params_nonembedding,
         "tokens": target_tokens,
@@ -119,12 +133,22 @@ def worth(
     weights = weigh(opened, weight)
     target, notes = _target(opened, given, flops_per_token, overtraining)
     wanted = limits.ConstraintOptions(
-        ordered=ordered, max_repetition=max_repetition, max_mean_repetition=max_mean_repetition
+        ordered=ordered,
+        ordered_repetition=ordered_repetition,
+        floor=floor,
+        cap=cap,
+        fix=fix,
+        max_repetition=max_repetition,
+        max_mean_repetition=max_mean_repetition,
+        tv_max=tv_max,
+        at_least=at_least,
+        max_buckets=max_buckets,
     )
+    today = limits.reference_shares(incumbent, wanted, next(iter(opened.values())).table.buckets)
     question = _question(opened, target, shares, label)
     question = replace(question, weights=weights.weights, price=price, value_per_nat=value_per_nat)
     if wanted.given():
-        question = replace(question, allowed=lambda draws: limits.recipe_set(wanted, draws))
+        question = replace(question, allowed=_allowed(wanted, name, today))
     found = bucket_worth(question, NewBucket(name, position, tokens), prob)
     about = about_fits(fits, opened, weights)
     payload = about | {
@@ -136,7 +160,32 @@ def worth(
         "constraints": wanted.given(),
         "notes": [*about["notes"], *notes, *_beyond_order(opened, position)],
     }
-    return Answer(payload, lambda console: _show(console, payload))
+    write_answer(payload, out)
+    return Answer(payload, lambda console: show_worth(console, payload))
+
+
+def _allowed(
+    wanted: limits.ConstraintOptions, name: str, today: "np.ndarray | None"
+) -> "Callable[[TargetDraws], RecipeSet]":
+    """The recipes allowed with and without the new bucket, of which today's has nothing.
+
+    Raises
+    ------
+    InputError
+        A floor of the new bucket, which need not be bought.
+    """
+    for option, values in (("--floor", wanted.floor), ("--fix", wanted.fix)):
+        if name in opt.named_values(values or (), option):
+            raise InputError(f"{option}: the new bucket need not be bought, got {name!r}")
+
+    def allowed(draws: "TargetDraws") -> "RecipeSet":
+        if name not in draws.buckets:
+            return limits.recipe_set(limits.without_bucket(wanted, name), draws, today)
+        place = draws.buckets.index(name)
+        wider = None if today is None else np.insert(today, place, 0.0)
+        return limits.recipe_set(wanted, draws, wider)
+
+    return allowed
 
 
 def _target(
@@ -200,46 +249,3 @@ def _beyond_order(fits: "Mapping[str, Fit]", position: float) -> list[str]:
     if 0 <= position <= last:
         return []
     return ["the position lies outside the fitted order: its density goes on with the last step."]
-
-
-def _show(console: "Console", payload: dict[str, Any]) -> None:
-    import pandas as pd
-
-    text = (
-        "With {name} (density {density[mean]:.3f} [{density[lo]:.3f}, {density[hi]:.3f}] of the "
-        "best bucket's, {tokens:.4g} tokens) the expected loss is {loss_with:.4f} instead of "
-        "{loss_without:.4f} {loss_unit}: {drop_mean:.5f} [{drop_lo:.5f}, {drop_hi:.5f}] lower, "
-        "over common draws."
-    )
-    console.print(text.format(**payload), soft_wrap=True)
-    console.print(_worth_sentence(payload), soft_wrap=True)
-    rows = [
-        {
-            "bucket": bucket,
-            "share": share,
-            "repetition": payload["repetition"][bucket],
-            "share without": payload["recipe_without"].get(bucket),
-        }
-        for bucket, share in payload["recipe"].items()
-    ]
-    formats = {"share": ".3f", "repetition": ".2f", "share without": ".3f"}
-    print_frame(console, pd.DataFrame(rows), "Recipes of least expected loss", formats)
-    print_notes(console, payload["notes"])
-
-
-def _worth_sentence(payload: dict[str, Any]) -> str:
-    if payload["value"] is None:
-        much = f"more than {payload['largest_factor']:g} times the target's compute"
-    else:
-        much = f"{payload['value']:.4g} FLOP {_interval(payload, 'value')}"
-    verdict = "worth" if payload["worth_it"] else "not worth"
-    return (
-        f"Break-even price (by {payload['value_from']}): {much}; at {payload['price']:.4g} FLOP it "
-        f"is {verdict} it, with probability {payload['p_worth']:.3f} of paying."
-    )
-
-
-def _interval(payload: dict[str, Any], name: str) -> str:
-    ends = [payload[f"{name}_lo"], payload[f"{name}_hi"]]
-    low, high = ("beyond" if end is None else f"{end:.4g}" for end in ends)
-    return f"[{low}, {high}]"

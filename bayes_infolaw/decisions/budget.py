@@ -87,7 +87,7 @@ def best_at(
     found = candidates_at(question, compute, np.exp(np.linspace(ends[0], ends[1], grid)))
     trend = _descend(question, compute, score, found)
     found += [trend] if trend not in found else []
-    found += _at_fitted_degrees(question, compute)
+    found = _with_fitted_degrees(question, compute, found)
     best = min(found, key=score)
     edge = _edge(best, found, ends, question.extrapolate)
     ordered = sorted(found, key=lambda candidate: candidate.params)
@@ -120,15 +120,20 @@ def _descend(
     return min(seen, key=score)
 
 
-def _at_fitted_degrees(question: BudgetQuestion, compute: float) -> list[Candidate]:
-    """Where a degree was fitted its own level is known, which the trend does not use."""
+def _with_fitted_degrees(
+    question: BudgetQuestion, compute: float, trend: list[Candidate]
+) -> list[Candidate]:
+    """At a fitted degree its own level, in the place of the trend's: as `predict` has it."""
     fitted = question.degrees.fitted
     if not fitted:
-        return []
+        return trend
     try:
-        return candidates_at(question, compute, np.array(fitted), fitted_degree=True)
+        own = candidates_at(question, compute, np.array(fitted), fitted_degree=True)
     except InputError:  # none of them lies in the law's domain at this compute
-        return []
+        return trend
+    known = np.log([candidate.overtraining for candidate in own])
+    apart = [np.abs(np.log(candidate.overtraining) - known).min() for candidate in trend]
+    return [c for c, away in zip(trend, apart, strict=True) if away > SAME_DEGREE] + own
 
 
 def _edge(best: Candidate, found: list[Candidate], ends: Array, extrapolated: bool) -> str | None:

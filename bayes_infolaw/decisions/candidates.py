@@ -16,6 +16,7 @@ from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.sizes import SizeRule, Sizes, size_rule
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.laws.overtraining import optimal_tokens, overtraining_degree
+from bayes_infolaw.laws.target import LawAtTarget
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.state import FittedModel
 from bayes_infolaw.posterior.target import laws_at_rows, source_shares
@@ -185,11 +186,7 @@ def rows_of(question: BudgetQuestion, rows: Rows) -> list[Candidate]:
 
 
 def _joint(question: BudgetQuestion, rows: Rows) -> list[Candidate]:
-    fits = question.kept if rows.fitted_degree else question.trend_fits
-    laws, inside = {}, []
-    for name, fit in fits.items():
-        laws[name], mask = laws_at_rows(fit, plan_rows(fit, question.corpus, rows))
-        inside.append(mask)
+    laws, inside = _opened(question, rows)
     weights = {name: question.form_weights[name] for name in laws}
     kept = np.concatenate(inside)
     found = []
@@ -199,6 +196,22 @@ def _joint(question: BudgetQuestion, rows: Rows) -> list[Candidate]:
         size = float(rows.params[i]), float(rows.flops_per_token[i]), float(rows.tokens[i])
         found.append(Candidate(*size, rows.fitted_degree, recipe, draws, kept))
     return found
+
+
+def _opened(
+    question: BudgetQuestion, rows: Rows
+) -> tuple[dict[str, tuple[LawAtTarget, ...]], list[Array]]:
+    """Laws of every fit at the rows, and which of its draws are inside the domain."""
+    laws, inside = {}, []
+    for name, fit in (question.kept if rows.fitted_degree else question.trend_fits).items():
+        try:
+            laws[name], mask = laws_at_rows(fit, plan_rows(fit, question.corpus, rows))
+        except InputError as error:
+            sizes = f"{rows.params.min():.4g} to {rows.params.max():.4g} parameters"
+            tokens = f"{rows.tokens.min():.4g} to {rows.tokens.max():.4g} tokens"
+            raise InputError(f"plan: {sizes} on {tokens}: {error}") from error
+        inside.append(mask)
+    return laws, inside
 
 
 def _recipe(draws: TargetDraws, allowed: RecipeSet) -> Array:

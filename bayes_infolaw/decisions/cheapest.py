@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 
 from bayes_infolaw.decisions.budget import BudgetAnswer, best_at, loss_at
 from bayes_infolaw.decisions.candidates import BudgetQuestion, Candidate
+from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_probability
 from bayes_infolaw.decisions.risk import least_quantile
 from bayes_infolaw.decisions.sizes import largest_run
 from bayes_infolaw.errors import InfeasibleError, InputError
@@ -27,7 +28,7 @@ class CheapestAnswer:
     answer: BudgetAnswer
     target_loss: float
     probability: float  # asked for
-    reached: float  # P(loss <= target) of the plan, >= probability
+    reached: Estimate  # P(loss <= target) of the plan, >= probability
     cheaper_fails: bool  # False where even the least compute that was tried reaches the loss
 
 
@@ -69,7 +70,7 @@ def cheapest_plan(
         answer = search.at(root)
     answer = _with_least_quantile(question, answer, probability)
     draws, loss = answer.best.draws, answer.best.loss
-    reached = min(float(draws.mean(loss <= target_loss)), 1.0)
+    reached = estimate_probability(draws, loss <= target_loss)
     return CheapestAnswer(answer, target_loss, probability, reached, low is not None)
 
 

@@ -1,14 +1,13 @@
 """Weighted draws -> means and quantiles, each with its Monte Carlo standard error."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from bayes_infolaw.decisions.draws import TargetDraws
-
 __all__ = [
     "Estimate",
+    "Weighted",
     "estimate_mean",
     "estimate_probability",
     "estimate_quantile",
@@ -16,6 +15,22 @@ __all__ = [
 ]
 
 Array = np.ndarray
+
+
+class Weighted(Protocol):
+    """J weighted draws of several forms: `TargetDraws`, or a plan's."""
+
+    @property
+    def weight(self) -> Array:
+        """Positive, summing to one, (J,)."""
+
+    @property
+    def form(self) -> Array:
+        """Position of each draw's form among `forms`, (J,)."""
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Names of the forms."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,7 @@ class Estimate:
         return asdict(self)
 
 
-def estimate_mean(draws: TargetDraws, values: Array) -> Estimate:
+def estimate_mean(draws: Weighted, values: Array) -> Estimate:
     """Weighted mean of one number a draw, (J,), with its standard error by batch means.
 
     Each form's weight is given, not estimated: the mean is a stratified one and errors add by
@@ -48,16 +63,16 @@ def estimate_mean(draws: TargetDraws, values: Array) -> Estimate:
     errors = [_stratum_error(draws, values, form) for form in range(len(draws.forms))]
     known = all(error is not None for error in errors)
     se = float(np.sqrt(sum(error for error in errors if error is not None))) if known else None
-    return Estimate(float(draws.mean(values)), se)
+    return Estimate(float(values @ draws.weight), se)
 
 
-def estimate_probability(draws: TargetDraws, events: Array) -> Estimate:
+def estimate_probability(draws: Weighted, events: Array) -> Estimate:
     """`estimate_mean` of events (J,), kept in [0, 1]: weights sum to one up to rounding."""
     found = estimate_mean(draws, events)
     return Estimate(min(max(found.value, 0.0), 1.0), found.se)
 
 
-def _stratum_error(draws: TargetDraws, values: Array, form: int) -> float | None:
+def _stratum_error(draws: Weighted, values: Array, form: int) -> float | None:
     """Squared error that one form adds to the pooled mean; None where it has a single draw."""
     inside = np.flatnonzero(draws.form == form)
     if len(inside) < 2:
@@ -69,7 +84,7 @@ def _stratum_error(draws: TargetDraws, values: Array, form: int) -> float | None
     return float(sums @ sums * len(sums) / (len(sums) - 1))
 
 
-def inverse_cdf(draws: TargetDraws, values: Array, prob: float) -> Array:
+def inverse_cdf(draws: Weighted, values: Array, prob: float) -> Array:
     """The least x with ``P(value <= x) >= prob``, over the last axis: (..., J) gives (...)."""
     values = np.asarray(values, dtype=float)
     order = np.argsort(values, axis=-1)
@@ -79,7 +94,7 @@ def inverse_cdf(draws: TargetDraws, values: Array, prob: float) -> Array:
     return np.take_along_axis(values, at, axis=-1)[..., 0]
 
 
-def estimate_quantile(draws: TargetDraws, values: Array, prob: float) -> Estimate:
+def estimate_quantile(draws: Weighted, values: Array, prob: float) -> Estimate:
     """Weighted quantile of one number a draw; its error from that of the probability below it.
 
     With s the standard error of ``P(value <= q)``, it is half the distance between the quantiles

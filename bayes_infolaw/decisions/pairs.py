@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_infolaw.decisions.draws import form_weights
+from bayes_infolaw.decisions.monte_carlo import estimate_mean, estimate_probability
 from bayes_infolaw.decisions.weighted import equal_tailed
 from bayes_infolaw.errors import InputError
 from bayes_infolaw.model.linear import expected_log_loss
@@ -61,7 +62,9 @@ class Comparison:
     run_a: str
     run_b: str
     p_a_better: float  # P(gap > 0), ties counted half
+    p_se: float | None  # Monte Carlo standard error; None for a single draw of a form
     gap_mean: float  # loss unit
+    gap_se: float | None  # Monte Carlo standard error of the mean
     gap_sd: float
     gap_lo: float  # ends of the equal-tailed interval of the gap
     gap_hi: float
@@ -143,12 +146,15 @@ def compare(draws: PlanDraws, a: str, b: str, prob: float = 0.9) -> Comparison:
     _require_prob(prob)
     gap = draws.of(b) - draws.of(a)
     better = (gap > 0) + 0.5 * (gap == 0)
-    mean = float(draws.weight @ gap)
+    p_better, expected = estimate_probability(draws, better), estimate_mean(draws, gap)
+    mean = expected.value
     return Comparison(
         run_a=a,
         run_b=b,
-        p_a_better=_probability(draws.weight, better),
+        p_a_better=p_better.value,
+        p_se=p_better.se,
         gap_mean=mean,
+        gap_se=expected.se,
         gap_sd=float(np.sqrt(draws.weight @ (gap - mean) ** 2)),
         **dict(zip(("gap_lo", "gap_hi"), equal_tailed(gap, draws.weight, prob), strict=True)),
         prob=prob,
@@ -174,9 +180,10 @@ def rank(draws: PlanDraws, prob: float = 0.9) -> pd.DataFrame:
         One row a run, the lowest expected loss first: ``run``, ``loss_mean``, ``loss_lo``,
         ``loss_hi`` (equal-tailed, of the noise-free loss), ``p_best`` (sums to one; ties split),
         ``expected_regret`` (mean of its loss minus the draw's best), ``behind_mean``,
-        ``behind_lo``, ``behind_hi`` (its loss minus that of the first row), ``p_beats_first`` (0.5
-        in the first row), ``rank_mean``, ``rank_lo``, ``rank_hi`` (of its rank in each draw, 1 =
-        best; the ends are ranks).
+        ``behind_se``, ``behind_lo``, ``behind_hi`` (its loss minus that of the first row, with the
+        Monte Carlo standard error of the mean), ``p_beats_first`` (0.5 in the first row),
+        ``rank_mean``, ``rank_lo``, ``rank_hi`` (of its rank in each draw, 1 = best; the ends are
+        ranks).
 
     Raises
     ------
@@ -205,6 +212,7 @@ def _against_first(draws: PlanDraws, prob: float) -> dict[str, Array]:
     beats = (behind < 0) + 0.5 * (behind == 0)
     return {
         "behind_mean": draws.weight @ behind,
+        "behind_se": np.array([estimate_mean(draws, row).se for row in behind.T], dtype=float),
         **_ends("behind", behind, draws.weight, prob),
         "p_beats_first": np.clip(draws.weight @ beats, 0.0, 1.0),
     }
@@ -224,10 +232,6 @@ def _ranks(loss: Array, weight: Array, prob: float) -> dict[str, Array]:
 def _ends(name: str, values: Array, weight: Array, prob: float) -> dict[str, Array]:
     ends = np.array([equal_tailed(column, weight, prob) for column in values.T])
     return {f"{name}_lo": ends[:, 0], f"{name}_hi": ends[:, 1]}
-
-
-def _probability(weight: Array, event: Array) -> float:
-    return float(min(max(weight @ event, 0.0), 1.0))  # a sum of weights may miss 1 by an ulp
 
 
 def _require_prob(prob: float) -> None:

@@ -8,6 +8,7 @@ import bayes_infolaw
 FIELDS = {
     *("fits", "weighting", "loss_unit", "simulated", "notes", "plan", "a", "b", "prob", "draws"),
     *("p_a_better", "gap_mean", "gap_sd", "gap_lo", "gap_hi", "forms", "ranking"),
+    "standard_errors",
 }
 A, B = "7.7B-MHQ-S425B", "7.7B-MQ-S425B"
 
@@ -33,6 +34,9 @@ def test_json_is_the_direct_computation(run, shipped, plan):
     assert found["gap_mean"] == pytest.approx(gap.mean(), rel=1e-9)
     ends = np.quantile(gap, [0.05, 0.95])
     np.testing.assert_allclose([found["gap_lo"], found["gap_hi"]], ends, rtol=1e-9)
+    naive = gap.std() / np.sqrt(len(gap))  # what independent draws would have
+    assert 0.7 * naive < found["standard_errors"]["gap_mean"] < 3 * naive
+    assert 0 < found["standard_errors"]["p_a_better"] < 0.05
     assert len(found["ranking"]) == 10
     means = [row["loss_mean"] for row in found["ranking"]]
     assert means == sorted(means)
@@ -41,6 +45,8 @@ def test_json_is_the_direct_computation(run, shipped, plan):
 def test_without_a_pair_the_plan_is_ranked(run, shipped, plan):
     found = run("beats", shipped, "--plan", plan, "--json").json
     assert (found["a"], found["p_a_better"], found["gap_mean"]) == (None, None, None)
+    assert found["standard_errors"] == {"p_a_better": None, "gap_mean": None}
+    assert found["ranking"][0]["behind_se"] == 0.0
     assert sum(row["p_best"] for row in found["ranking"]) == pytest.approx(1.0)
 
 

@@ -33,10 +33,13 @@ OPTIONS = {
     "plan": {"--compute", "--target-loss", "--probability", "--source-tokens", "--shares"}
     | {"--label", "--sizes", "--extrapolate", "--ordered", "--free", "--floor", "--cap", "--fix"}
     | {"--max-repetition", "--max-mean-repetition", "--weight", "--prob", "--allow-unconverged"}
-    | {"--json"},
+    | {"--ordered-repetition", "--incumbent", "--kl-max", "--tv-max", "--price", "--budget"}
+    | {"--at-least", "--max-buckets", "--out", "--json"},
     "worth": {"--position", "--tokens", "--price", "--name", "--params-nonembedding"}
     | {"--target-tokens", "--source-tokens", "--shares", "--flops-per-token", "--overtraining"}
     | {"--label", "--ordered", "--free", "--max-repetition", "--max-mean-repetition"}
+    | {"--ordered-repetition", "--floor", "--cap", "--fix", "--incumbent", "--tv-max"}
+    | {"--at-least", "--max-buckets", "--out"}
     | {"--value-per-nat", "--weight", "--prob", "--allow-unconverged", "--json"},
     "next": {"--params-nonembedding", "--tokens", "--source-tokens", "--candidates", "--budget"}
     | {"--shares", "--flops-per-token", "--overtraining", "--label", "--ordered", "--free", "--q"}

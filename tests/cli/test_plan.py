@@ -1,19 +1,22 @@
 """plan: its fields, the Python numbers behind them, and what it refuses."""
 
 import importlib.util
+import json
+import math
 from pathlib import Path
 
 import pytest
 
 from bayes_infolaw.decisions.budget import best_plan
 from bayes_infolaw.decisions.candidates import BudgetQuestion, Corpus
+from bayes_infolaw.decisions.monte_carlo import estimate_mean
 
 FIELDS = {
     *("fits", "weighting", "loss_unit", "simulated", "notes", "target_loss", "probability"),
     *("p_reached", "compute", "params_nonembedding", "tokens", "flops_per_token", "flops_from"),
     *("overtraining", "fitted_degree", "recipe", "repetition", "expected_loss", "loss_lo"),
     *("loss_hi", "prob", "draws", "edge", "degrees_searched", "degrees_fitted", "source_tokens"),
-    *("labels", "equivalent", "candidates", "beyond", "constraints"),
+    *("labels", "equivalent", "candidates", "beyond", "constraints", "standard_errors"),
 }
 FLAGS = ["--source-tokens", "5e10", "--json"]
 
@@ -44,6 +47,8 @@ def test_json_is_the_python_answer(run, three, fit):
     assert found["expected_loss"] == pytest.approx(ours.expected_loss, rel=1e-9)
     assert list(found["recipe"].values()) == pytest.approx(ours.recipe.tolist())
     assert found["compute"] == pytest.approx(found["tokens"] * found["flops_per_token"])
+    error = estimate_mean(ours.draws, ours.loss).se
+    assert found["standard_errors"] == {"p_reached": None, "expected_loss": pytest.approx(error)}
     low, high = found["equivalent"]["params_nonembedding"]
     assert low <= found["params_nonembedding"] <= high
     assert found["beyond"]["compute"] > 0
@@ -57,6 +62,8 @@ def test_a_loss_is_reached_with_its_probability(run, three):
     cheaper = run("plan", three, *flags).json  # the upper end at 0.6 is the quantile at 0.8
     assert min(row["loss_hi"] for row in cheaper["candidates"]) > 3.45
     assert found["target_loss"] == 3.45
+    error = found["standard_errors"]["p_reached"]  # of 200 draws, nearly independent
+    assert error == pytest.approx((found["p_reached"] * (1 - found["p_reached"]) / 200) ** 0.5, 0.4)
 
 
 def test_the_source_is_the_largest_fitted_runs_by_default(run, three, fit):
@@ -85,6 +92,34 @@ def test_limits_and_sizes(run, three, tmp_path):
     assert found["constraints"] == {"cap": ["0=0.3"], "max_repetition": ["4"]}
 
 
+TODAY = {"0": 0.4, "1": 0.3, "2": 0.2, "3": 0.1}
+
+
+def test_a_distance_from_todays_recipe_binds_and_the_answer_is_written(run, three, tmp_path):
+    out, today = tmp_path / "plan.json", ",".join(f"{k}={v}" for k, v in TODAY.items())
+    flags = ["--incumbent", today, "--tv-max", "0.05", "--kl-max", "0.02", "--out", out, *FLAGS]
+    answer = run("plan", three, "--compute", "1e21", *flags)
+    assert answer.code == 0, answer.err
+    found = answer.json
+    assert json.loads(out.read_text()) == found
+    moved = [(found["recipe"][name], share) for name, share in TODAY.items()]
+    variation = sum(abs(w - q) for w, q in moved) / 2
+    divergence = sum(w * math.log(w / q) for w, q in moved if w > 0)
+    assert variation <= 0.05 + 1e-8
+    assert divergence <= 0.02 + 1e-8
+    assert variation == pytest.approx(0.05) or divergence == pytest.approx(0.02)
+
+
+def test_a_price_binds(run, three):
+    flags = ["--price", "0=2", "--price", "1=1", "--budget", "0.7", *FLAGS]
+    found = run("plan", three, "--compute", "1e21", *flags).json
+    paid = 2 * found["recipe"]["0"] + found["recipe"]["1"]
+    assert paid == pytest.approx(0.7)
+    free = run("plan", three, "--compute", "1e21", *FLAGS).json
+    assert 2 * free["recipe"]["0"] + free["recipe"]["1"] > 0.7
+    assert free["expected_loss"] < found["expected_loss"]
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
@@ -96,6 +131,11 @@ def test_limits_and_sizes(run, three, tmp_path):
         (["--target-loss", "1", "--probability", "0.9"], 2, "no plan up to"),
         (["--compute", "1e21", "--sizes", "nowhere.csv"], 2, "no such file"),
         (["--compute", "1e21", "--prob", "1"], 2, "--prob"),
+        (["--compute", "1e21", "--out", "nowhere/x.json"], 2, "--out: folder must exist"),
+        (["--compute", "1e21", "--tv-max", "0.1"], 2, "--tv-max: needs --incumbent"),
+        (["--compute", "1e21", "--incumbent", "0=1"], 2, "needs --kl-max or --tv-max"),
+        (["--compute", "1e21", "--price", "0=1"], 2, "--price: needs --budget"),
+        (["--compute", "1e12"], 2, "plan: "),
     ],
 )
 def test_bad_input_is_one_line(run, three, flags, code, message):

@@ -106,6 +106,26 @@ def test_a_fitted_degree_has_its_own_level(clusters):
     np.testing.assert_allclose(at.loss, loss, rtol=1e-9)
 
 
+def test_the_plan_at_a_fitted_degree_is_what_predict_says_there(clusters):
+    """No candidate has the trend's level where a degree was fitted, at the ends least of all."""
+    falling = made_fit("clusters", seed=3)
+    draws = falling.draws | {"coefficients": falling.draws["coefficients"].copy()}
+    draws["coefficients"][..., 2] = -0.2  # gamma: the longest runs are the best by far
+    falling = replace(falling, draws=draws)
+    for fit in (clusters, falling):
+        found = best_plan(BudgetQuestion({"f": fit}, Corpus(SOURCE)), COMPUTE)
+        for c in found.candidates:
+            apart = np.abs(np.log(c.overtraining) - np.log([1.0, 4.0, 16.0])).min()
+            assert c.fitted_degree == (apart <= 0.05)
+        best = found.best
+        loss = grid_losses(fit, COMPUTE, [np.log(best.overtraining)], [best.recipe])[:, 0, 0]
+        if best.fitted_degree:
+            np.testing.assert_allclose(best.loss, loss, rtol=1e-9)
+    assert best.overtraining == pytest.approx(16.0)
+    assert best.fitted_degree
+    assert "largest" in found.edge
+
+
 def test_sizes_on_the_trend_share_one_new_degrees_effect(clusters):
     question = BudgetQuestion({"f": clusters}, Corpus(SOURCE))
     low, high = candidates_at(question, COMPUTE, np.array([2.0, 8.0]))
@@ -183,7 +203,7 @@ def test_the_cheapest_plan_reaches_the_loss_and_no_cheaper_one_does(smooth, ques
     found = cheapest_plan(question, target, probability)
     best = found.answer.best
     assert (best.loss <= target).mean() >= probability
-    assert found.reached == pytest.approx((best.loss <= target).mean())
+    assert found.reached.value == pytest.approx((best.loss <= target).mean())
     cheaper = best.compute * 0.98
     recipes = np.concatenate([random_recipes(60), [best.recipe]])
     loss = grid_losses(smooth, cheaper, np.linspace(0, np.log(16), 25), recipes)
