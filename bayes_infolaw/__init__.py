@@ -8,6 +8,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_infolaw.decisions.decision import decide as decide
+    from bayes_infolaw.decisions.forms import decision_draws as decision_draws
+    from bayes_infolaw.decisions.next_run.search import next_run as next_run
+    from bayes_infolaw.decisions.question import Question as Question
+    from bayes_infolaw.decisions.recipe_set import RecipeSet as RecipeSet
     from bayes_infolaw.errors import InfeasibleError as InfeasibleError
     from bayes_infolaw.errors import InputError as InputError
     from bayes_infolaw.errors import RefusedError as RefusedError
@@ -26,12 +31,17 @@ _HOMES = {
     "Fit": "posterior.fit",
     "InfeasibleError": "errors",
     "InputError": "errors",
+    "Question": "decisions.question",
+    "RecipeSet": "decisions.recipe_set",
     "RefusedError": "errors",
     "RunTable": "tables",
+    "decide": "decisions.decision",
+    "decision_draws": "decisions.forms",
     "find_model": "model.library",
     "fit": "posterior.fitting",
     "list_models": "model.library",
     "load_fit": "posterior.fit",
+    "next_run": "decisions.next_run.search",
     "read_plan": "tables",
     "read_runs": "tables",
     "simulate": "tables",
