@@ -55,6 +55,8 @@ def beats(
     opt.require_prob(prob)
     if (a is None) != (b is None):
         raise InputError(f"beats: give both --a and --b, or neither, got --a {a} and --b {b}")
+    if a is not None and a == b:
+        raise InputError(f"--b: must be another run than --a, got {b!r}")
     opened = open_fits(fits, allow_unconverged)
     planned = opt.read_planned(next(iter(opened.values())), plan, data_dir)
     weights = weigh(opened, weight)
@@ -83,7 +85,7 @@ def _show(console: "Console", ranking: "pd.DataFrame", payload: dict[str, Any]) 
         _show_pair(console, payload)
     frame = ranking[list(SHOWN)].copy()
     ends = zip(ranking["rank_lo"], ranking["rank_hi"], strict=True)
-    frame["rank"] = [f"{low}-{high}" for low, high in ends]
+    frame["rank"] = [f"{low}-{high}" if low < high else str(low) for low, high in ends]
     losses = dict.fromkeys(("loss_mean", "loss_lo", "loss_hi"), ".4f")
     gaps = dict.fromkeys(("expected_regret", "behind_mean"), ".5f")
     title = f"Noise-free loss, {payload['loss_unit']}; {payload['prob']:.0%} equal-tailed intervals"
@@ -101,5 +103,7 @@ def _show_pair(console: "Console", payload: dict[str, Any]) -> None:
     console.print(text.format(**payload, error=told), soft_wrap=True)
     if len(payload["forms"]) > 1:
         for row in payload["forms"]:
-            line = "  {form} (weight {weight:.3g}): {p_a_better:.3f}, gap {gap_mean:+.5f}"
+            line = (
+                "  {form} (weight {weight:.3g}): probability {p_a_better:.3f}, gap {gap_mean:+.5f}"
+            )
             console.print(line.format(**row), soft_wrap=True)

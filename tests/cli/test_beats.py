@@ -55,6 +55,7 @@ def test_people_see_the_sentence_and_the_ranking(run, shipped, plan):
     assert f"{A} beats {B} with probability" in out
     assert "common draws" in out
     assert "7.7B-LQ-S500B" in out
+    assert "1-1" not in out
 
 
 def test_several_fits_are_weighed_and_named(run, shipped, fit_file, plan):
@@ -74,6 +75,7 @@ def test_several_fits_are_weighed_and_named(run, shipped, fit_file, plan):
     [
         (["--a", A], "both --a and --b"),
         (["--a", A, "--b", "nobody"], "got 'nobody'"),
+        (["--a", A, "--b", A], "--b: must be another run than --a"),
         (["--prob", "2"], "--prob"),
         (["--weight", "other=1"], "must name exactly paper_design"),
         (["--weight", "paper_design=x"], "must be a number"),
