@@ -273,6 +273,13 @@ def _beyond(question: "BudgetQuestion", answer: "BudgetAnswer") -> tuple[dict[st
         )
     if "overtraining" in fit.table.provenance.get("given", ()):
         notes.append("the fitted runs give m themselves; the plan's follows from M and K.")
+    listed = 0 if question.sizes is None else len(question.sizes.params)
+    if listed > len(answer.candidates):
+        low, high = answer.searched
+        notes.append(
+            f"{listed - len(answer.candidates)} of {listed} listed sizes are left out: outside m = "
+            f"{low:.3g} to {high:.3g}, the law's domain or the constraints."
+        )
     if answer.edge:
         notes.append(f"the optimum lies on an edge: {answer.edge}.")
     return {str(k).removeprefix("beyond_"): v for k, v in distance.items()}, notes

@@ -38,8 +38,16 @@ def degree_range(fits: Mapping[str, FittedModel]) -> DegreeRange:
     low, high = max(r.low for r in ranges), min(r.high for r in ranges)
     if not low < high:
         raise RefusedError("plan: the fits' ranges of the overtraining degree m do not meet")
-    fitted = sorted({m for r in ranges for m in r.fitted if low * 0.999 <= m <= high * 1.001})
-    return DegreeRange(low, high, tuple(fitted))
+    fitted = [m for r in ranges for m in r.fitted if low * 0.999 <= m <= high * 1.001]
+    return DegreeRange(low, high, _distinct(fitted))
+
+
+def _distinct(degrees: list[float]) -> tuple[float, ...]:
+    """One for each cluster: fits of other runs of one degree differ by a rounded token count."""
+    if not degrees:
+        return ()
+    centres, _, _ = degree_clusters(np.log(degrees))
+    return tuple(float(np.exp(centre)) for centre in centres)
 
 
 def _of_fit(name: str, fit: FittedModel) -> DegreeRange:

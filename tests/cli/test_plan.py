@@ -83,10 +83,11 @@ def test_people_see_the_plan_and_its_rivals(run, three):
 
 def test_limits_and_sizes(run, three, tmp_path):
     path = tmp_path / "sizes.csv"
-    path.write_text("params_nonembedding\n8e8\n1.4e9\n")
+    path.write_text("params_nonembedding\n8e8\n1.4e9\n9e9\n")
     flags = ["--sizes", path, "--cap", "0=0.3", "--max-repetition", "4", *FLAGS]
     found = run("plan", three, "--compute", "1e21", *flags).json
     assert found["params_nonembedding"] in (8e8, 1.4e9)
+    assert any("1 of 3 listed sizes are left out" in note for note in found["notes"])
     assert found["recipe"]["0"] <= 0.3 + 1e-9
     assert max(found["repetition"].values()) <= 4 + 1e-6
     assert found["constraints"] == {"cap": ["0=0.3"], "max_repetition": ["4"]}

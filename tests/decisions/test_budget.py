@@ -237,6 +237,15 @@ def test_two_forms_are_weighed(smooth):
     assert ends[0] < best.overtraining < ends[1]
 
 
+def test_fits_whose_degrees_differ_by_rounding_have_them_once(clusters):
+    anchors = clusters.anchors
+    moved = replace(anchors, log_degrees=tuple(c + 0.01 for c in anchors.log_degrees))
+    fits = {"f": clusters, "g": replace(clusters, anchors=moved)}
+    found = best_plan(BudgetQuestion(fits, Corpus(SOURCE)), COMPUTE)
+    own = [c.overtraining for c in found.candidates if c.fitted_degree]
+    assert sorted(own) == pytest.approx([1.0, 4.0, 16.0], rel=0.02)
+
+
 def test_one_bucket_has_sizes_to_choose_but_no_recipe():
     frame = simulated().frame.drop(columns="loss")
     kept = ["run", "params_nonembedding", "tokens", "source_tokens", "flops_per_token"]
