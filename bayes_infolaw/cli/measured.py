@@ -69,12 +69,14 @@ def taken_in(
         {"form": name, "method": u.method, "reason": u.reason, "pareto_k": u.pareto_k, "ess": u.ess}
         for name, u in done.items()
     ]
-    said = f"{weights.method}, then the density that each form gave {len(new)} new runs"
-    weighed = replace(weights, weights=after, reason=said)
+    if len(fits) > 1:
+        said = f"each form's weight times the density that it gave {len(new)} new runs"
+        weights = replace(weights, method=f"{weights.method}, then the new runs", reason=said)
     notes = [FROM_EQUAL] if given.from_equal and len(fits) > 1 else []
     if repeated:
         notes.append(REPEATED.format(", ".join(repeated)))
-    return {name: u.fit for name, u in done.items()}, weighed, told, notes
+    fitted = {name: u.fit for name, u in done.items()}
+    return fitted, replace(weights, weights=after), told, notes
 
 
 def updated_files(

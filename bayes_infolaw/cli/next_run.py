@@ -1,5 +1,6 @@
 """``bayes-infolaw next``: fits, a target and candidate runs -> the next run to pay for, or stop."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ import typer
 
 from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
-from bayes_infolaw.cli.candidates import Request, allowed_recipes, candidate_runs
+from bayes_infolaw.cli.candidates import PlanFiles, Request, allowed_recipes, candidate_runs
 from bayes_infolaw.cli.measured import Updating, saved, taken_in, updated_files
 from bayes_infolaw.cli.output import Answer, command, progress, to_json
 from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits
@@ -44,8 +45,17 @@ def next_run(
         float | None,
         typer.Option(
             metavar="FLOP",
-            help="Most that a candidate may cost; without --candidates, runs within it are "
-            "proposed from the fit's own sizes and recipes.",
+            help="Most that one candidate may cost (a batch of --q costs up to q times that); "
+            "without --candidates, runs within it are proposed from the fit's own sizes and "
+            "recipes.",
+        ),
+    ] = None,
+    max_run_repetition: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Most that a proposed run may repeat a bucket; default: the most that a fitted "
+            "run does, or the target's own recipe where that is more.",
         ),
     ] = None,
     measured: Annotated[
@@ -122,6 +132,20 @@ def next_run(
     out: Annotated[
         str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
     ] = None,
+    plan_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write all candidates there as a plan, which --candidates reads again.",
+        ),
+    ] = None,
+    batch_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write the runs of the batch there as a plan, to train (`sweep` reads it).",
+        ),
+    ] = None,
     data_dir: opt.DataDir = None,
     allow_unconverged: opt.AllowUnconverged = False,
     as_json: opt.AsJson = False,
@@ -136,7 +160,10 @@ def next_run(
     from bayes_infolaw.decisions.next_run.answer import SearchSettings
 
     opt.require_folder(out)
+    plans = PlanFiles(plan_out, batch_out)
+    plans.require({"--candidates": candidates, "--measured": measured, "--out": out})
     _require_request(candidates, budget, flops_per_token, overtraining)
+    _require_repetition(max_run_repetition, candidates)
     files = updated_files(fits, measured, updated)
     wanted = limits.ConstraintOptions(
         ordered=ordered,
@@ -169,7 +196,7 @@ def next_run(
         "overtraining": overtraining,
         "labels": opt.named_values(label or (), "--label"),
     }
-    request = Request(candidates, budget, target, data_dir)
+    request = Request(candidates, budget, target, data_dir, max_run_repetition)
     settings = replace(settings, allowed=allowed_recipes(wanted, opened, target))
     if measured:
         candidate_runs(opened, request, settings)  # what is wrong with them, before any refit
@@ -184,6 +211,7 @@ def next_run(
     payload["constraints"] = wanted.given()
     if files:
         payload["notes"] += saved(opened, weights.weights, files)
+    payload["notes"] += plans.write(plan, found)
     if out:
         from bayes_infolaw.tables.files import write_text
 
@@ -201,6 +229,15 @@ def _require_request(
         raise InputError("next: give --candidates, or --budget to have some proposed")
     if flops_per_token is not None and overtraining is not None:
         raise InputError("next: give --flops-per-token or --overtraining, not both")
+
+
+def _require_repetition(most: float | None, candidates: str | None) -> None:
+    if most is None:
+        return
+    if candidates is not None:
+        raise InputError("--max-run-repetition: is for runs that --budget proposes, not a plan's")
+    if not (math.isfinite(most) and most >= 1):
+        raise InputError(f"--max-run-repetition: must be a number >= 1, got {most!r}")
 
 
 def _shares(pairs: list[str] | None) -> dict[str, float] | None:

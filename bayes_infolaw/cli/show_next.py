@@ -9,18 +9,36 @@ if TYPE_CHECKING:
 
 __all__ = ["notes_on", "show"]
 
-SHOWN = ("run", "flop", "regret_reduction", "information_gain", "benefit_per_cost", "ess", "refit")
+SHOWN = (
+    *("run", "flop", "repetition", "regret_reduction", "information_gain", "benefit_per_cost"),
+    *("ess", "refit"),
+)
 LISTED = 15  # candidates printed for people; --json has all
 
 
 def notes_on(found: dict[str, Any]) -> list[str]:
     """What the values of the candidates rest on, where it is thin."""
-    low = sum(row["refit"] and not row["refit_outcomes"] for row in found["candidates"])
-    if not low:
+    notes, rows = [], found["candidates"]
+    low = sum(row["refit"] and not row["refit_outcomes"] for row in rows)
+    if low:
+        notes.append(
+            f"{low} of {len(rows)} candidates leave too few effective draws to "
+            "reweight: their values are rough (--refit fits simulated outcomes)."
+        )
+    return [*notes, *_repeated(rows)]
+
+
+def _repeated(rows: list[dict[str, Any]]) -> list[str]:
+    """Runs beyond the fitted repetition: what they show may be overfitting, which no form knows."""
+    far = [row for row in rows if row["beyond"]["repetition"] > 1.0 + 1e-6]
+    if not far:
         return []
+    most = max(far, key=lambda row: row["repetition"])
+    fitted = most["repetition"] / most["beyond"]["repetition"]
     return [
-        f"{low} of {len(found['candidates'])} candidates leave too few effective draws to "
-        "reweight: their values are rough (--refit fits simulated outcomes)."
+        f"{len(far)} of {len(rows)} candidates repeat a bucket more often than any fitted run "
+        f"({most['run']}: {most['repetition']:.3g} times; fitted: up to {fitted:.3g}). Runs that "
+        "overfit follow no form of the law, and can turn the weights of the forms the wrong way."
     ]
 
 
@@ -37,7 +55,8 @@ def show(console: "Console", payload: dict[str, Any], rank_by: str) -> None:
     for name, title in (("batch", "Batch (each adds to those before)"), ("candidates", counted)):
         rows = payload[name][:LISTED]
         if name == "candidates" or len(rows) > 1:
-            print_frame(console, pd.DataFrame(rows)[list(SHOWN)], title, {"ess": ".0f"})
+            shown = pd.DataFrame(rows)[list(SHOWN)]
+            print_frame(console, shown, title, {"ess": ".0f", "repetition": ".3g"})
     console.print(
         f"regret_reduction is in {payload['loss_unit']}, information_gain in nats about what "
         "decides; benefit_per_cost above 1 pays.",

@@ -29,7 +29,7 @@ class FormWeights:
     """Weight of every form, how it came about, and the leave-one-out scores behind it."""
 
     weights: dict[str, float]  # sums to one
-    method: str  # "stacking", "equal" or "given"
+    method: str  # "stacking", "equal" or "given", or one of them and "then the new runs"
     reason: str  # why this method
     elpd: dict[str, float] | None  # summed log predictive density of left-out runs, by form
     elpd_stacked: float | None  # of the mixture with these weights

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 from bayes_infolaw.decisions.draws import form_weights
 from bayes_infolaw.decisions.new_runs import joined_table, require_new_runs
+from bayes_infolaw.decisions.next_run.effects import unseen_effects
 from bayes_infolaw.decisions.next_run.outcomes import (
     RunOutcomes,
     fit_outcomes,
@@ -134,12 +135,10 @@ def update_weights(
 
 def _reweighting(fit: Fit, new: RunTable) -> tuple[str, float | None, float | None, Array | None]:
     """(why not to reweight, or nothing; Pareto k; effective draws; weights (J,))."""
-    outcomes = fit_outcomes(fit, new)
-    if outcomes.columns.any():
+    # Asked of the effects themselves: under Student-t noise the outcomes have them drawn in.
+    if unseen_effects(fit, new).columns.any():
         return "the new runs have a degree or group level that was not fitted", None, None, None
-    if layout_of(new, fit.spec, fit.anchors) != fit.layout:
-        return "the new runs change the model's layout", None, None, None
-    log_weights, k = _smoothed(fit, outcomes, new)
+    log_weights, k = _smoothed(fit, fit_outcomes(fit, new), new)
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
     share = float(1.0 / (weights**2).sum() / len(weights))

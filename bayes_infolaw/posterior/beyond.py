@@ -6,7 +6,7 @@ from scipy.optimize import linprog
 
 from bayes_infolaw.tables.runs import RunArrays
 
-__all__ = ["distance_beyond"]
+__all__ = ["distance_beyond", "factors_beyond"]
 
 Array = np.ndarray
 SLACK = 1e-6
@@ -23,16 +23,25 @@ def distance_beyond(plan: RunArrays, data: RunArrays) -> pd.DataFrame:
         fitted range, 1 inside; ``inside_hull``: whether (ln N, ln K, ln S, shares, ln T) is a
         convex combination of fitted rows.
     """
+    factors = {f"beyond_{name}": value for name, value in factors_beyond(plan, data).items()}
+    return pd.DataFrame({**factors, "inside_hull": _inside_hull(_features(plan), _features(data))})
+
+
+def factors_beyond(plan: RunArrays, data: RunArrays) -> dict[str, Array]:
+    """Factors (n,) of every plan row beyond the fitted ones, as `distance_beyond` has them.
+
+    Returns
+    -------
+    dict of array
+        ``compute``, ``repetition``, ``degree``.
+    """
     low, high = data.overtraining.min(), data.overtraining.max()
     m = plan.overtraining
-    return pd.DataFrame(
-        {
-            "beyond_compute": plan.compute / data.compute.max(),
-            "beyond_repetition": plan.repetition.max(axis=1) / data.repetition.max(),
-            "beyond_degree": np.maximum(np.maximum(m / high, low / m), 1.0),
-            "inside_hull": _inside_hull(_features(plan), _features(data)),
-        }
-    )
+    return {
+        "compute": plan.compute / data.compute.max(),
+        "repetition": plan.repetition.max(axis=1) / data.repetition.max(),
+        "degree": np.maximum(np.maximum(m / high, low / m), 1.0),
+    }
 
 
 def _features(runs: RunArrays) -> Array:

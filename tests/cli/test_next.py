@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import bayes_infolaw
 from bayes_infolaw.decisions.next_run.propose import propose_runs
 from bayes_infolaw.decisions.next_run.search import next_run
+from bayes_infolaw.harness.sweep.plan import resolve_plan
 
 from ..decisions.made_fits import made_fit, simulated
 from .conftest import TARGET, TARGET_FLAGS
@@ -21,6 +23,9 @@ FIELDS = {
     *("updates", "constraints"),
 }
 OF_CANDIDATE = {"run", "value_per_flop", "regret_reduction", "information_gain", "ess"}
+OF_CANDIDATE |= {"runs", "rows", "repetition", "beyond"}
+OF_ROW = {"run", "params_nonembedding", "tokens", "source_tokens", "flops_per_token"}
+OF_ROW |= {"overtraining", "layers", "hidden", "seq_len"}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +87,108 @@ def test_a_budget_proposes_runs_within_it(run, shipped):
     recipe = np.array(list(found["recipe"].values()))
     names = {c["run"] for c in found["candidates"]}
     assert names == set(propose_runs(fit, 1e20, recipe=recipe).frame["set"])
+
+
+@pytest.fixture(scope="module")
+def budgeted(run, shipped, tmp_path_factory):
+    """An answer with proposals, a pair at a new degree among them, and the files it wrote."""
+    folder = tmp_path_factory.mktemp("plans")
+    flags = ["--budget", "1e21", *TARGET_FLAGS, "--q", "3", "--outcomes", "32", "--json"]
+    files = ["--plan-out", folder / "all.csv", "--batch-out", folder / "batch.csv"]
+    answer = run("next", shipped, *flags, *files)
+    assert answer.code == 0, answer.err
+    return answer.json, folder
+
+
+def test_proposals_are_told_whole(budgeted):
+    found, _ = budgeted
+    for c in [*found["candidates"], *found["batch"]]:
+        assert [row["run"] for row in c["rows"]] == c["runs"]
+        for row in c["rows"]:
+            shares = {f"{p}_{d}" for p in ("w", "share") for d in range(6)}
+            assert set(row) == OF_ROW | shares
+        assert set(c["beyond"]) == {"compute", "repetition", "degree"}
+        assert c["beyond"]["repetition"] <= 1 + 1e-9  # the fitted runs' 16.3 epochs
+    runs = [run for c in found["candidates"] for run in c["runs"]]
+    assert len(set(runs)) == len(runs)
+    assert any(len(c["runs"]) == 2 and c["beyond"]["degree"] > 5 for c in found["candidates"])
+    assert not any("more often than any fitted run" in note for note in found["notes"])
+
+
+def test_the_written_plan_gives_the_same_answer(run, shipped, budgeted):
+    found, folder = budgeted
+    flags = ["--candidates", folder / "all.csv", *TARGET_FLAGS, "--q", "3", "--outcomes", "32"]
+    again = run("next", shipped, *flags, "--json").json
+    for name in ("stop", "reason", "candidates", "batch", "recipe", "evpi", "value_per_nat"):
+        assert again[name] == found[name], name
+
+
+def test_the_batch_is_a_plan_to_train(shipped, budgeted):
+    """`sweep` takes it as it stands: sizes by their shape, tokens, source and shares."""
+    found, folder = budgeted
+    frame = pd.read_csv(folder / "batch.csv")
+    rows = {row["run"]: row for c in found["batch"] for row in c["rows"]}
+    assert list(frame["run"]) == list(rows)
+    buckets = bayes_infolaw.load_fit(shipped).table.buckets
+    held = SimpleNamespace(tokens=10**13)
+    corpus = SimpleNamespace(
+        buckets=buckets,
+        shares=(0.05, 0.15, 0.2, 0.2, 0.2, 0.2),
+        vocab_size=32000,
+        bucket=lambda name: held,
+    )
+    for settings in resolve_plan(frame, corpus).runs:
+        asked = rows[settings.name]
+        assert (settings.shape.layers, settings.shape.hidden) == (asked["layers"], asked["hidden"])
+        assert settings.shape.seq_len == 2048
+        assert settings.tokens == pytest.approx(asked["tokens"], rel=1e-6)
+        assert settings.source_tokens == pytest.approx(asked["source_tokens"], rel=1e-4)
+        shares = [asked[f"w_{name}"] for name in buckets]
+        np.testing.assert_allclose([settings.recipe.get(b, 0.0) for b in buckets], shares)
+
+
+def test_a_larger_repetition_is_asked_for_by_name_and_noted(run, shipped):
+    flags = ["--budget", "6e19", *TARGET_FLAGS, "--outcomes", "32", "--json"]
+    for most in (4, 40):
+        found = run("next", shipped, *flags, "--max-run-repetition", most).json
+        told = [c["repetition"] for c in found["candidates"]]
+        assert 0.99 * most < max(told) <= most * (1 + 1e-9)
+        far = sum(c["repetition"] > 16.33 for c in found["candidates"])
+        notes = [note for note in found["notes"] if "more often than any fitted run" in note]
+        assert len(notes) == (far > 0) == (most == 40)
+    assert notes[0].startswith(f"{far} of {len(told)} candidates repeat a bucket more often")
+    assert "40 times; fitted: up to 16.3)" in notes[0]
+
+
+def test_a_target_may_need_more_than_the_fitted_repetition(run, shipped):
+    """What the target's own recipe repeats is what must be learned."""
+    small = [*TARGET_FLAGS[:4], "--source-tokens", "3e10"]
+    found = run("next", shipped, "--budget", "6e19", *small, "--outcomes", "32", "--json").json
+    shares = np.array([0.05, 0.15, 0.2, 0.2, 0.2, 0.2])
+    needed = (np.array(list(found["recipe"].values())) / shares).max() * 425e9 / 3e10
+    told = max(c["repetition"] for c in found["candidates"])
+    assert needed > 1.2 * 16.33
+    assert 0.98 * needed < told <= needed * 1.001
+
+
+def test_your_own_candidates_beyond_the_data_are_noted(default):
+    """The plan's runs from a tenth of the source repeat a bucket 163 times."""
+    assert default["candidates"][0]["rows"][0]["recipe"] in ("HQ", "MQ", "LQ")
+    far = [c for c in default["candidates"] if c["beyond"]["repetition"] > 1]
+    assert 0 < len(far) < len(default["candidates"])
+    (note,) = [note for note in default["notes"] if "more often than any fitted run" in note]
+    assert note.startswith(f"{len(far)} of 8 candidates")
+
+
+def test_without_limits_the_choice_is_that_of_recommend(run, shipped, fit_file, plan):
+    """Two forms of unequal weight: one recipe, one loss, one value of perfect information."""
+    flags = [shipped, fit_file, *TARGET_FLAGS, "--weight", "small=0.3"]
+    flags += ["--weight", "paper_design=0.7", "--json"]
+    ours = run("next", *flags, "--candidates", plan).json
+    theirs = run("recommend", *flags).json
+    assert ours["evpi"] == pytest.approx(theirs["evpi"], rel=1e-6)
+    assert ours["expected_loss"] == pytest.approx(theirs["expected_loss"], rel=1e-12)
+    assert ours["recipe"] == pytest.approx(theirs["recipe"], abs=1e-9)
 
 
 def test_a_budget_leaves_dear_candidates_out(run, shipped, plan, default):
@@ -232,6 +339,14 @@ def test_people_see_what_to_buy(run, shipped, plan):
         (["--budget", "1e20", "--shares", "0=1"], "shares"),
         (["--budget", "1e20", "--overtraining", "3", "--flops-per-token", "1e10"], "not both"),
         (["--candidates", "missing.csv"], "missing.csv"),
+        (["--budget", "1e20", "--max-run-repetition", "0.5"], "--max-run-repetition: must be"),
+        (["--candidates", "x.csv", "--max-run-repetition", "9"], "for runs that --budget proposes"),
+        (["--budget", "1e20", "--plan-out", "no/all.csv"], "--plan-out: folder must exist"),
+        (["--candidates", "p.csv", "--batch-out", "p.csv"], "must not be the file of --candidates"),
+        (
+            ["--budget", "1e20", "--plan-out", "a.csv", "--batch-out", "a.csv"],
+            "--batch-out: must not be the file of --plan-out",
+        ),
     ],
 )
 def test_bad_requests_are_one_line_and_write_nothing(run, shipped, tmp_path, flags, word):

@@ -40,6 +40,9 @@ def test_measured_runs_are_taken_in_first(run, shipped, fit_file, plan, repo_roo
     expected = update_weights(fits, {"a": 0.5, "b": 0.5}, new)
     weights = [row["weight"] for row in found["fits"]]
     np.testing.assert_allclose(weights, list(expected.values()), rtol=1e-9)
+    assert found["weighting"] == "equal, then the new runs"
+    said = "each form's weight times the density that it gave 2 new runs"
+    assert f"weights of the fits: equal, then the new runs ({said})." in found["notes"]
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,7 @@ OPTIONS = {
     | {"--rank-by", "--value-per-nat", "--refit", "--outcomes", "--weight", "--seed", "--out"}
     | {"--ordered-repetition", "--floor", "--cap", "--fix", "--max-repetition"}
     | {"--max-mean-repetition", "--at-least", "--max-buckets", "--measured", "--updated"}
+    | {"--max-run-repetition", "--plan-out", "--batch-out"}
     | {"--data-dir", "--allow-unconverged", "--json"},
     "simulate": {"--design", "--parameters", "--noise", "--seed", "--out", "--buckets"}
     | {"--data-dir", "--json"},

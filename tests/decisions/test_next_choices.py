@@ -64,6 +64,24 @@ def test_no_limits_are_the_simplex(law, ordered):
     np.testing.assert_allclose(ours.recipes[0], theirs.recipes[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_todays_choice_is_the_best_over_all_forms(law, ordered):
+    """Not the best of each form's own, nor of the cluster centres: what `recommend` says."""
+    flat = replace(law, density=law.density**0.5, log_alpha=law.log_alpha - 0.05)
+    laws = {"a": law, "b": flat}
+    draws = pool(laws, {"a": 0.6, "b": 0.4})
+    free = replace(RecipeSet.free(draws), ordering="shares" if ordered else None)
+    best = least_mean(draws, free)
+    found = recipe_choices(laws, draws, ordered=ordered, count=8)
+    np.testing.assert_allclose(found.recipes[0], best.recipe, atol=1e-9)
+    assert found.expected_loss == pytest.approx(best.value, rel=1e-12)
+    perfect = best.value - float(draws.weight @ draw_optima(draws, free).loss)
+    assert found.evpi_free == pytest.approx(perfect, rel=1e-6)
+    for name in laws:
+        own = least_mean(draws.of_form(name), free).recipe
+        assert np.abs(own - best.recipe).max() > 0.01
+
+
 def test_one_recipe_leaves_nothing_to_learn(two_forms):
     share = np.array([0.5, 0.3, 0.2])
     allowed = replace(RecipeSet.free(two_forms), floor=share, cap=share)

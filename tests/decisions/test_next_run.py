@@ -8,15 +8,18 @@ import pytest
 
 import bayes_infolaw as bi
 from bayes_infolaw.decisions.draws import pool
+from bayes_infolaw.decisions.next_run import refit
 from bayes_infolaw.decisions.next_run.answer import SearchSettings
 from bayes_infolaw.decisions.next_run.choices import recipe_choices
 from bayes_infolaw.decisions.next_run.effects import unseen_effects
+from bayes_infolaw.decisions.next_run.facts import candidate_facts
 from bayes_infolaw.decisions.next_run.outcomes import run_outcomes
 from bayes_infolaw.decisions.next_run.propose import propose_runs
 from bayes_infolaw.decisions.next_run.refit import refit_value, with_refits
 from bayes_infolaw.decisions.next_run.search import next_run, prepare
 from bayes_infolaw.decisions.next_run.worth import flop_per_nat, target_compute
 from bayes_infolaw.errors import InputError
+from bayes_infolaw.posterior.beyond import distance_beyond
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.rows import row_draws
 from bayes_infolaw.recipes.expected import expected_loss_recipe
@@ -136,6 +139,52 @@ def test_a_nat_is_worth_the_compute_that_buys_it(fitted):
     assert price * (loss[0] - loss[1]) == pytest.approx(spent, rel=0.03)
 
 
+def test_the_worth_of_a_nat_weighs_the_forms(fitted):
+    """The drop of the expected loss is the weighted mean of the forms' own."""
+    steep = replace(fitted, draws=fitted.draws | {"beta": 2.0 * fitted.draws["beta"]})
+    fits = {"a": fitted, "b": steep}
+    recipe = expected_loss_recipe(fitted.target(**TARGET)).recipe
+    drops = {n: 1 / flop_per_nat({n: f}, {n: 1.0}, TARGET, recipe) for n, f in fits.items()}
+    assert drops["b"] > 1.5 * drops["a"]
+    price = flop_per_nat(fits, {"a": 0.7, "b": 0.3}, TARGET, recipe)
+    assert price == pytest.approx(1 / (0.7 * drops["a"] + 0.3 * drops["b"]), rel=1e-9)
+
+
+def test_a_candidate_is_told_whole(fitted):
+    """Its columns rebuild the plan; its repetition and distance are those of `predict`."""
+    plan = propose_runs(fitted, 1e22, max_repetition=60.0)
+    found = next_run({"a": fitted}, plan, TARGET, settings=SearchSettings(outcomes=16))
+    far = distance_beyond(plan.arrays(), fitted.table.arrays())
+    far["repetition"] = plan.arrays().repetition.max(axis=1)
+    most = far.groupby(plan.frame["set"].to_numpy()).max()
+    assert len(most) == len(found.candidates)
+    for c in found.candidates:
+        told = [c.beyond["compute"], c.beyond["repetition"], c.beyond["degree"], c.repetition]
+        columns = ["beyond_compute", "beyond_repetition", "beyond_degree", "repetition"]
+        np.testing.assert_allclose(told, most.loc[c.run, columns].to_numpy(dtype=float))
+        assert tuple(row["run"] for row in c.rows) == c.runs
+    assert found.candidates[0].beyond.keys() == {"compute", "repetition", "degree"}
+    assert max(c.beyond["repetition"] for c in found.candidates) > 3
+    rows = pd.DataFrame([row for c in found.candidates for row in c.rows])
+    again = bi.read_plan(rows, buckets=fitted.table.buckets).frame.set_index("run")
+    columns = ["params_nonembedding", "tokens", "source_tokens", "overtraining", "repetition_0"]
+    pd.testing.assert_frame_equal(
+        again[columns].sort_index(), plan.frame.set_index("run")[columns].sort_index()
+    )
+
+
+def test_beyond_is_of_the_fit_whose_runs_reach_farthest(fitted):
+    less = replace(
+        fitted, table=fitted.table.subset(fitted.table.arrays().repetition.max(axis=1) < 5)
+    )
+    plan = propose_runs(fitted, 6e19)
+    alone, both = (candidate_facts(fits, plan, [[0]])[0] for fits in ([fitted], [less, fitted]))
+    assert both == alone
+    assert (
+        candidate_facts([less], plan, [[0]])[0].beyond["repetition"] > 2 * both.beyond["repetition"]
+    )
+
+
 def test_unseen_effects_have_the_predictions_spread(fitted):
     plan = propose_runs(fitted, 1e21)
     effects = unseen_effects(fitted, plan)
@@ -211,6 +260,28 @@ def test_two_forms_are_told_apart_by_what_they_disagree_on(fitted):
     draws = {**fitted.draws, "log_alpha": fitted.draws["log_alpha"] + 0.05}
     other = next_run({"a": fitted, "b": replace(fitted, draws=draws)}, plan, TARGET)
     assert all(c.form_information_gain > 0.98 * np.log(2) for c in other.candidates)
+
+
+def test_refits_are_pooled_by_what_the_outcome_says_of_the_forms(fitted, monkeypatch):
+    """Refits that stay as they were: each outcome's gain is of its own weights of the forms."""
+    few = replace(fitted, draws={name: v[:, ::10] for name, v in fitted.draws.items()})
+    moved = {"theta": 0.5 * few.draws["theta"], "beta": 1.01 * few.draws["beta"]}
+    fits = {"a": few, "b": replace(few, draws=few.draws | moved)}
+    plan, settings = plan_for(fitted, stated(fitted).tail(1)), SearchSettings(outcomes=16)
+    ready = prepare(fits, plan, TARGET, None, settings)
+    candidate = next_run(fits, plan, TARGET, None, settings).candidates[0]
+    monkeypatch.setattr(refit, "_refits", lambda fit, tables: [fit] * len(tables))
+    value = refit_value(fits, ready, candidate, plan, TARGET, n_outcomes=16)
+    form, rows = ready.draws.form, ready.rows[0]
+    loss = ready.draws.loss(ready.choices.recipes)
+    expected = np.column_stack([loss[:, form == i].mean(axis=1) for i in (0, 1)])  # of each form
+    gains = []
+    for weights in ready.study.posterior_weights(rows):
+        share = np.array([weights[form == i].sum() for i in (0, 1)])
+        after = expected @ share
+        gains.append(after[0] - after.min())
+    assert np.std(gains) > 0.1 * np.mean(gains)
+    assert value.regret_reduction == pytest.approx(np.mean(gains), rel=1e-6)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from bayes_infolaw.decisions.next_run.answer import CandidateValue, NextRun, dec
 def answer(**changes):
     """An answer of two candidates, to be judged by their worth."""
     common = dict(runs=("r",), standard_error=0.0, form_information_gain=0.0, ess=1e3, refit=False)
+    common |= dict(repetition=1.0, beyond={}, rows=())
     rows = [
         CandidateValue(
             run=run,

@@ -150,6 +150,25 @@ def test_too_few_effective_draws_are_refitted(fitted, two_runs, reweighted, refi
     assert "effective draws < 400" in done.reason
 
 
+@pytest.mark.parametrize("noise", ["normal", "studentt"])
+def test_an_unseen_level_is_refitted_whatever_the_noise(refits, noise):
+    """Resampled draws have no effect for it, so that the fit would never hold the level."""
+    table = replace(simulated(family=["a", "b", "c"] * 12), groups=("family",))
+    fit = made_fit(table=table, n_draws=1000)
+    fit = replace(fit, spec=replace(fit.spec, noise=noise))
+    fit.draws["nu"] = np.full_like(fit.draws["sigma"], 5.0)
+    fit.draws["sigma"] = np.full_like(fit.draws["sigma"], 0.3)  # so that a run hardly tells
+    for family, method in (("a", "reweighted"), ("new", "refitted from the old posterior")):
+        rows = stated_frame(table).iloc[:1].assign(run="next", family=family)
+        expected = fit.predict(bi.read_plan(rows, buckets=None))["loss_mean"].to_numpy().mean()
+        new = bi.read_runs(rows.assign(loss=expected), prior_dominated=True)
+        done = update_fit(fit, new)
+        assert done.method == method, done.reason
+    assert done.reason == "the new runs have a degree or group level that was not fitted"
+    assert done.pareto_k is None
+    assert len(refits) == 1
+
+
 def test_a_fit_tells_every_update(reweighted, heldout, two_runs):
     more = part(heldout, part="unseen recipe", model="1.2B")
     twice = update_fit(reweighted.fit, more).fit

@@ -58,6 +58,9 @@ class CandidateValue:
     value_per_flop: float  # regret_reduction / flop
     information_per_flop: float
     benefit_per_cost: float  # regret_reduction x value of a nat, over flop
+    repetition: float  # of the bucket that its runs repeat most
+    beyond: dict[str, float]  # factors beyond the fitted compute, repetition, degree; 1 at the edge
+    rows: tuple[dict[str, Any], ...]  # columns of its runs
     refit_outcomes: int | None = None  # the regret reduction is from fits to so many outcomes
 
 

@@ -6,7 +6,7 @@ exact over the set; `evpi_kept` says how much of what a free choice could gain t
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
@@ -56,8 +56,9 @@ def recipe_choices(
 ) -> Choices:
     """Choose recipes that any posterior near this one may recommend.
 
-    They are the centres of `count` clusters of the draws' own optima (spread over the forms), each
-    form's recipe of least expected loss, and points half way from the best of all to each centre.
+    They are the recipe of least expected loss over all forms, each form's own, the centres of
+    `count` clusters of the draws' own optima (spread over the forms), and points half way from the
+    first to each other.
 
     Parameters
     ----------
@@ -87,11 +88,17 @@ def recipe_choices(
         [optimal_recipes(laws[f], ordered=ordered).recipes for f in draws.forms]
     )
     means = [expected_loss_recipe(laws[f], ordered=ordered).recipe for f in draws.forms]
-    centres = _clusters(optima, draws, count, seed)
-    spread = np.concatenate([np.array(means), centres])
-    first = spread[np.argmin(draws.loss(spread) @ draws.weight)]
-    recipes = np.concatenate([spread, 0.5 * (first + spread)])
+    best = _least_mean(draws, ordered)
+    spread = np.concatenate([best[None], np.array(means), _clusters(optima, draws, count, seed)])
+    recipes = np.concatenate([spread, 0.5 * (best + spread[1:])])
     return choices_of(draws, recipes, _own_loss(draws, optima))
+
+
+@one_blas_thread
+def _least_mean(draws: TargetDraws, ordered: bool) -> Array:
+    """The recipe (D,) of least expected loss over all forms."""
+    every = replace(RecipeSet.free(draws), ordering="shares" if ordered else None)
+    return least_mean(draws, every).recipe
 
 
 @one_blas_thread

@@ -18,6 +18,7 @@ from bayes_infolaw.decisions.next_run.answer import (
     ranked,
 )
 from bayes_infolaw.decisions.next_run.choices import Choices, recipe_choices
+from bayes_infolaw.decisions.next_run.facts import CandidateFacts, candidate_facts
 from bayes_infolaw.decisions.next_run.outcomes import run_outcomes
 from bayes_infolaw.decisions.next_run.value import OutcomeStudy, OutcomeValue
 from bayes_infolaw.decisions.next_run.worth import flop_per_nat, target_compute
@@ -42,6 +43,7 @@ class Prepared:
     names: tuple[str, ...]  # C candidates
     rows: tuple[tuple[int, ...], ...]  # positions in the plan of each candidate's runs
     flop: Array  # (C,)
+    facts: tuple[CandidateFacts, ...]
 
 
 def next_run(
@@ -138,7 +140,8 @@ def prepare(
     )
     compute = plan.arrays().compute
     flop = np.array([compute[list(r)].sum() for r in rows])
-    return Prepared(draws, choices, study, names, rows, flop)
+    facts = candidate_facts(fits.values(), plan, rows)
+    return Prepared(draws, choices, study, names, rows, flop, facts)
 
 
 def require_candidates(plan: RunTable, q: int) -> None:
@@ -211,6 +214,9 @@ def _candidate(ready: Prepared, c: int, value: OutcomeValue, worth: float) -> Ca
         value_per_flop=value.regret_reduction / flop,
         information_per_flop=value.information_gain / flop,
         benefit_per_cost=value.regret_reduction * worth / flop,
+        repetition=ready.facts[c].repetition,
+        beyond=ready.facts[c].beyond,
+        rows=ready.facts[c].rows,
     )
 
 
