@@ -78,6 +78,8 @@ def test_no_run_repeats_a_bucket_more_than_asked_and_every_recipe_goes_as_far(mo
     for recipe, least in LIMITS[most].items():
         assert ratio[name == recipe].min() == pytest.approx(least, abs=1e-9)
     assert ratio.min() < 1 < ratio.max()
+    apart = [np.diff(np.log(np.unique(ratio[name == recipe]))) for recipe in LIMITS[most]]
+    assert np.concatenate(apart).min() > np.log(1.25)  # 0.834 K is no other run than K
 
 
 def test_proposals_stay_within_the_fitted_repetition_by_default():

@@ -31,6 +31,7 @@ __all__ = ["common_labels", "fitted_repetition", "propose_runs", "within_budget"
 Array = np.ndarray
 SIZES = 5  # at most, spread over the fit's
 SOURCE_RATIOS = (0.1, 0.5, 1.0, 4.0)  # S / K, or the least that the largest repetition allows
+APART = 1.25  # factor on S below which two runs of one recipe tell the same
 ALIKE = 1e-3  # shares that differ by less are one recipe
 SHAPE = (*ARCHITECTURE, "heads", "mlp")  # columns that say what a model of this size looks like
 OTHER_DEGREE = 6.0  # factor on m of a degree that is new to a fit with one
@@ -135,7 +136,11 @@ class _Sources:
         used = weights > 0
         fresh = float((weights[used] / source[used]).max())
         least, most = (np.ceil(1e3 * x - 1e-6) / 1e3 for x in (fresh / self.most, fresh))
-        return sorted({float(np.clip(ratio, least, most)) for ratio in SOURCE_RATIOS})
+        kept: list[float] = []
+        for ratio in np.clip(SOURCE_RATIOS, least, most):
+            if not kept or ratio > APART * kept[-1]:
+                kept.append(float(ratio))
+        return kept
 
 
 def _rows(
