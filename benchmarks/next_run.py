@@ -1,16 +1,18 @@
 """Regret against compute, when runs are chosen by their worth, by the paper's grid, or at random.
 
 Every repetition has a known truth and starts from the paper's nine runs of its three smallest
-models. Then three runs a step are added: the paper's next model with its three recipes; three
-candidates at random (``random``), or at random with a chance of one over their FLOP (``cheap``);
-or the batch of three that `bayes-infolaw next` ranks first by regret reduction per FLOP (``next``).
-The pool of candidates holds five sizes, six recipes and S / K from 0.1 to 4, none with more epochs
-of a bucket than the paper's grid has (16.3). After every step all tables are fitted with two forms
-(logarithmic and constant normaliser; weighted equally at first, then by the density each gave the
-runs before they were fitted, or by stacking with ``--weights stacking``), the recipe of least
-expected loss at the 7.7B target is chosen, and its regret is taken under the truth. Truths:
-``family`` (logarithmic normaliser, constants about the published ones), ``constant`` (the other
-form), ``irreducible`` (neither form), ``overfit`` (neither: beyond 8 epochs repetition harms).
+models. Then every strategy may spend 6.5e20 FLOP a step (what it cannot spend it keeps): on the
+paper's grid in its order (``paper``); on candidates at random (``random``), or at random with a
+chance of one over their FLOP (``cheap``); or on the batch that `bayes-infolaw next` ranks first by
+regret reduction per FLOP (``next``), at most ten at once. Candidates are five sizes with six
+recipes and S / K from 0.1 to 4, none with more epochs of a bucket than the paper's grid has (16.3),
+and pairs of runs at a second overtraining degree (m = 10, three sizes). After every step all tables
+are fitted with two forms (logarithmic and constant normaliser; weighted equally at first, then by
+the density each gave the runs before they were fitted, or by stacking with ``--weights stacking``),
+the recipe of least expected loss at the 7.7B target is chosen, and its regret is taken under the
+truth. Truths: ``family`` (logarithmic normaliser, constants about the published ones), ``constant``
+(the other form), ``irreducible`` (neither form), ``overfit`` (neither: beyond 8 epochs repetition
+harms).
 
     python benchmarks/next_run.py [--kinds family,constant,...] [--steps 5] [--reps 20]
 
@@ -38,7 +40,9 @@ from bayes_infolaw.whole_file import write_whole
 
 RESULTS = Path(__file__).resolve().parent / "results"
 STRATEGIES = ("paper", "random", "cheap", "next")
-PILOT, EACH = 3, 3  # models of the pilot; runs a step
+PILOT = 3  # models of the pilot
+ALLOWED = 6.5e20  # FLOP a step
+BATCH = 10  # sets that `next` chooses before the fits are done again
 SAMPLING = {"chains": 2, "draws": 500, "warmup": 300, "n_starts": 2}
 
 
@@ -63,18 +67,35 @@ def decide(world, lane, fits, stacking):
 
 
 def buy(world, lane, fits, weights, step):
-    """The next runs of a lane, by its strategy."""
+    """The next runs of a lane, by its strategy, within what it may spend."""
+    lane.saved += ALLOWED
+    bought = []
+    for runs in wishes(world, lane, fits, weights, step):
+        cost = sum(world.compute[run] for run in runs)
+        if cost <= lane.saved * (1 + 1e-9):
+            lane.saved -= cost
+            bought += runs
+        elif lane.strategy == "paper":
+            break  # in order: it saves for what comes next
+    return bought
+
+
+def wishes(world, lane, fits, weights, step):
+    """Sets of runs in the order in which a strategy would buy them."""
     if lane.strategy == "paper":
-        model = LADDER[PILOT + step]
-        return [f"{model.name}-{name}-S1" for name in GRID]
-    if lane.strategy in ("random", "cheap"):
-        rng = np.random.default_rng([12, KINDS.index(world.kind), lane.rep, step])
-        chance = np.array([1.0 / world.compute[run] for run in world.pool])
-        chance = chance / chance.sum() if lane.strategy == "cheap" else None
-        return rng.choice(world.pool, EACH, replace=False, p=chance).tolist()
-    settings = SearchSettings(q=EACH, outcomes=64, recipes=48, value_per_nat=1e24)
-    found = next_run(fits, world.candidates, world.target.asked(), weights, settings)
-    return [candidate.run for candidate in found.batch]
+        grid = [(f"{model.name}-{name}-S1",) for model in LADDER[:9] for name in GRID]
+        return grid[len(lane.runs) :]
+    if lane.strategy == "next":
+        plan = world.candidates(lane.saved)
+        count = int(min(BATCH, lane.saved / min(world.cost.values())))
+        settings = SearchSettings(q=count, outcomes=64, recipes=48, value_per_nat=1e24)
+        found = next_run(fits, plan, world.target.asked(), weights, settings)
+        return [world.sets[candidate.run] for candidate in found.batch]
+    rng = np.random.default_rng([12, KINDS.index(world.kind), lane.rep, step])
+    names = list(world.sets)
+    chance = np.array([1.0 / world.cost[name] for name in names])
+    chance = chance / chance.sum() if lane.strategy == "cheap" else None
+    return [world.sets[name] for name in rng.choice(names, 3 * BATCH, replace=False, p=chance)]
 
 
 def advance(world, lanes, step, stacking):
@@ -104,9 +125,9 @@ def advance(world, lanes, step, stacking):
             }
         )
         lane.runs += bought
-        if not stacking:
+        if bought and not stacking:
             lane.weights = update_weights(fits, weights, world.latest(lane, len(bought)))
-        records[-1]["weights_after"] = lane.weights
+        records[-1] |= {"weights_after": lane.weights, "saved": lane.saved}
     return {"records": records, "seconds": round(time.perf_counter() - started, 1)}
 
 
@@ -120,7 +141,7 @@ def run_kind(kind, reps, steps, path, stacking):
     for part in done["steps"]:
         for lane, record in zip(lanes, part["records"], strict=True):
             lane.runs += record["bought"]
-            lane.weights = record["weights_after"]
+            lane.weights, lane.saved = record["weights_after"], record["saved"]
     for step in range(len(done["steps"]), steps + 1):
         done["steps"].append(advance(world, lanes, step, stacking))
         text = json.dumps(done)

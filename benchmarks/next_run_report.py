@@ -16,7 +16,7 @@ from pathlib import Path
 import next_run as benchmark
 import numpy as np
 import pandas as pd
-from next_run import EACH, RESULTS, STRATEGIES
+from next_run import RESULTS, STRATEGIES
 from next_run_world import KINDS
 from scipy import stats
 
@@ -100,18 +100,23 @@ def summary(records):
                 for other in STRATEGIES[:-1]
             },
         },
-        "after_as_many_runs": _as_many_runs(records, rng),
+        "bought": _bought(records),
     }
 
 
-def _as_many_runs(records, rng):
-    """Differences of regret after the last step, whatever the runs cost."""
-    last = records[records["step"] == records["step"].max()]
-    wide = last.pivot_table(index="rep", columns="strategy", values="regret")
-    return {
-        f"{other} minus next": difference(wide[other].to_numpy(), wide["next"].to_numpy(), rng)
-        for other in STRATEGIES[:-1]
-    }
+def _bought(records):
+    """How many runs each strategy bought, and how often they repeat their most repeated bucket."""
+    told = {}
+    for strategy, part in records.groupby("strategy"):
+        epochs = np.concatenate([np.array(e) for e in part["epochs"]])
+        runs = part.groupby("rep")["bought"].agg(lambda lists: sum(map(len, lists)))
+        other = np.mean(["@" in run for bought in part["bought"] for run in bought])
+        told[strategy] = {
+            "runs": float(runs.mean()),
+            "median_epochs": float(np.median(epochs)),
+            "other_degree": float(other),
+        }
+    return told
 
 
 def two_hundred(fit):
@@ -200,7 +205,7 @@ def _speed_line(speed):
 
 def _curve_lines(part):
     lines = [
-        f"Mean regret (nats per token) of the recipe chosen after each step of {EACH} runs.",
+        "Mean regret (nats per token) of the recipe chosen after each step.",
         "",
         "| strategy | step | FLOP | mean regret | median |",
         "|---|---|---|---|---|",
@@ -212,12 +217,14 @@ def _curve_lines(part):
     for name, reach in part["flop_to_reach"].items():
         cells = [f"{reach[s]:.2e}" if reach[s] else "not reached" for s in STRATEGIES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    at, runs = part["at_equal_flop"], part["after_as_many_runs"]
-    lines += ["", "Mean difference of regret and 90 % interval:", ""]
-    lines += [f"| | at {at['flop']:.2e} FLOP | after as many runs |", "|---|---|---|"]
-    cell = "{mean:.2e} [{lo:.2e}, {hi:.2e}]"
-    for name in runs:
-        lines.append(f"| {name} | {cell.format(**at[name])} | {cell.format(**runs[name])} |")
+    at = part["at_equal_flop"]
+    lines += ["", f"At {at['flop']:.2e} FLOP, mean difference of regret and 90 % interval:", ""]
+    for name in (f"{other} minus next" for other in STRATEGIES[:-1]):
+        lines.append("- {0}: {mean:.2e} [{lo:.2e}, {hi:.2e}]".format(name, **at[name]))
+    lines += ["", "| bought | runs | median epochs | at the second degree |", "|---|---|---|---|"]
+    for strategy, told in part["bought"].items():
+        row = "| {0} | {runs:.1f} | {median_epochs:.1f} | {other_degree:.0%} |"
+        lines.append(row.format(strategy, **told))
     return [*lines, ""]
 
 

@@ -5,6 +5,7 @@ Truths: ``family`` (logarithmic normaliser, constants about the published ones),
 repetition beyond eight epochs harms, which no form of the law holds).
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 import decision_truths as known
@@ -30,6 +31,10 @@ POOL_RECIPES = {name: RECIPES[name] for name in GRID} | {
     "as-is": tuple(known.SHARES),
 }
 POOL_RATIOS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+OTHER_DEGREE = 10.0
+OTHER_MODELS = ("252M", "392M", "566M")
+OTHER_RUNS = (("HQ", 1.0), ("MQ", 1.0), ("LQ", 1.0), ("top-2", 1.0), ("HQ", 4.0), ("LQ", 4.0))
+OTHER_LEVEL = 0.02  # sd of the log level of the other degree's losses
 MILD = 8.0  # epochs that do no harm
 HARM = 0.05  # of log loss, a bucket: times its share and the squared log of its epochs over MILD
 
@@ -51,17 +56,19 @@ class Lane:
     rep: int
     strategy: str
     runs: list[str] = field(default_factory=list)  # names in the catalogue, in order
+    saved: float = 0.0  # FLOP allowed and not spent yet
     weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(FORMS, 0.5))
 
 
-def row(model, recipe, name, ratio):
+def row(model, recipe, name, ratio, degree=known.DEGREE):
     """One run of the catalogue."""
-    tokens = float(tokens_at_degree(model.flops_per_token, known.DEGREE))
+    tokens = float(tokens_at_degree(model.flops_per_token, degree))
     shape = {"layers": model.layers, "hidden": model.hidden, "seq_len": SEQ_LEN}
     sizes = {"params_nonembedding": model.params, "tokens": tokens, "source_tokens": ratio * tokens}
     packed = {f"w_{b}": w for b, w in zip(known.BUCKETS, recipe, strict=True)}
     shares = {f"share_{b}": v for b, v in zip(known.BUCKETS, known.SHARES, strict=True)}
-    return {"run": f"{model.name}-{name}-S{ratio:g}", **sizes, **packed, **shares, **shape}
+    size = model.name if degree == known.DEGREE else f"{model.name}@m{degree:g}"
+    return {"run": f"{size}-{name}-S{ratio:g}", **sizes, **packed, **shares, **shape}
 
 
 def catalogue():
@@ -74,8 +81,24 @@ def catalogue():
         for ratio in POOL_RATIOS
     ]
     rows += [row(model, RECIPES[name], name, 1.0) for model in LADDER[:9] for name in GRID]
+    rows += [
+        row(models[size], POOL_RECIPES[name], name, ratio, OTHER_DEGREE)
+        for size in OTHER_MODELS
+        for name, ratio in OTHER_RUNS
+    ]
     frame = pd.DataFrame(rows).drop_duplicates("run").reset_index(drop=True)
     return bi.read_plan(frame, buckets=known.BUCKETS)
+
+
+def other_pairs():
+    """Sets of two runs of one size at the other degree, whose own level one run cannot tell."""
+    names = [f"{name}-S{ratio:g}" for name, ratio in OTHER_RUNS]
+    sizes = [f"{size}@m{OTHER_DEGREE:g}" for size in OTHER_MODELS]
+    return [
+        tuple(f"{size}-{one}" for one in pair)
+        for size in sizes
+        for pair in itertools.combinations(names, 2)
+    ]
 
 
 def truths(kind, reps):
@@ -95,24 +118,38 @@ class World:
 
     def __init__(self, kind, reps):
         self.kind, self.truths, self.plan = kind, truths(kind, reps), catalogue()
+        runs = self.plan.arrays()
         self.names = list(self.plan.frame["run"])
-        self.compute = dict(zip(self.names, self.plan.arrays().compute, strict=True))
+        self.compute = dict(zip(self.names, runs.compute, strict=True))
+        self.other = ~np.isclose(runs.overtraining, known.DEGREE, rtol=0.1)
         self.target = known.targets()[0]
-        self.epochs = dict(zip(self.names, self.plan.arrays().repetition.max(axis=1), strict=True))
-        self.pool = self._pool()
-        pooled = self.plan.frame["run"].isin(self.pool)
-        self.candidates = self.plan.subset(pooled.to_numpy())
+        self.epochs = dict(zip(self.names, runs.repetition.max(axis=1), strict=True))
+        self.sets = {"+".join(runs): runs for runs in [*self._pool(), *other_pairs()]}
+        self.cost = {name: sum(map(self.compute.get, runs)) for name, runs in self.sets.items()}
         self.least = [self._least(rep) for rep in range(reps)]
 
     def _pool(self):
         """Runs that repeat no bucket more often than the paper's grid does (16.3 epochs)."""
         most = max(epochs for name, epochs in self.epochs.items() if name.endswith("HQ-S1"))
         small = [name for name in self.names if name.partition("-")[0] in POOL_MODELS]
-        return [name for name in small if self.epochs[name] <= most * (1 + 1e-9)]
+        return [(name,) for name in small if self.epochs[name] <= most * (1 + 1e-9)]
+
+    def candidates(self, budget):
+        """The sets that a budget can pay, as a plan; a run of several sets has a row in each."""
+        rows = self.plan.frame.set_index("run", drop=False)
+        given = [c for c in rows if not c.startswith(("unique_", "repetition_"))]
+        rows = rows[given].drop(columns=["flops_per_token", "overtraining", "loss_se"])
+        parts = [
+            rows.loc[list(runs)].assign(run=[f"{run} of {name}" for run in runs], set=name)
+            for name, runs in self.sets.items()
+            if self.cost[name] <= budget
+        ]
+        return bi.read_plan(pd.concat(parts), buckets=known.BUCKETS) if parts else None
 
     def losses(self, rep, runs):
         """Measured losses; a run bought again gets new noise, and all strategies the same noise."""
-        clean = self.truths[rep].log_loss(self.plan.arrays())
+        level = np.random.default_rng([14, KINDS.index(self.kind), rep]).normal(0.0, OTHER_LEVEL)
+        clean = self.truths[rep].log_loss(self.plan.arrays()) + level * self.other
         out, seen = [], {}
         for name in runs:
             position = self.names.index(name)
