@@ -34,6 +34,9 @@ from bayes_infolaw.decisions.next_run.choices import recipe_choices
 from bayes_infolaw.decisions.next_run.search import next_run
 from bayes_infolaw.decisions.stacking import weigh_forms
 from bayes_infolaw.decisions.update import update_weights
+from bayes_infolaw.model.anchors import anchors_of
+from bayes_infolaw.model.layout import layout_of
+from bayes_infolaw.model.library import find_model
 from bayes_infolaw.posterior.many import fit_many
 from bayes_infolaw.tables.paper_ladder import LADDER
 from bayes_infolaw.whole_file import write_whole
@@ -54,8 +57,20 @@ def pilot():
 def fits_of(world, lanes, seed):
     """Every lane's fits by form, many at once; an unconverged fit is used as it is."""
     tables = [world.table(lane) for lane in lanes]
-    every = [fit_many(tables, form, seed=seed, **SAMPLING) for form in FORMS]
+    every = [_fits_alike(tables, form, seed) for form in FORMS]
     return [dict(zip(FORMS, parts, strict=True)) for parts in zip(*every, strict=True)]
+
+
+def _fits_alike(tables, form, seed):
+    """The fits of one form, those tables in one program that have the same coefficients."""
+    spec = find_model(form)
+    layouts = [layout_of(table, spec, anchors_of(table, spec)) for table in tables]
+    fits = {}
+    for layout in dict.fromkeys(layouts):
+        rows = [i for i, other in enumerate(layouts) if other == layout]
+        found = fit_many([tables[i] for i in rows], spec, seed=seed, **SAMPLING)
+        fits |= dict(zip(rows, found, strict=True))
+    return [fits[i] for i in range(len(tables))]
 
 
 def decide(world, lane, fits, stacking):
