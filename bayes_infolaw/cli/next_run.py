@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
 from bayes_infolaw.cli.candidates import PlanFiles, Request, allowed_recipes, candidate_runs
 from bayes_infolaw.cli.measured import Updating, saved, taken_in, updated_files
-from bayes_infolaw.cli.output import Answer, command, progress, to_json
+from bayes_infolaw.cli.output import Answer, command, progress, write_answer
 from bayes_infolaw.cli.several import FitFiles, Weights, about_fits, open_fits
 from bayes_infolaw.cli.show_next import notes_on, show
 from bayes_infolaw.errors import InputError
@@ -212,10 +211,7 @@ def next_run(
     if files:
         payload["notes"] += saved(opened, weights.weights, files)
     payload["notes"] += plans.write(plan, found)
-    if out:
-        from bayes_infolaw.tables.files import write_text
-
-        write_text(to_json(payload) + "\n", Path(out))
+    write_answer(payload, out)
     return Answer(payload, lambda console: show(console, payload, rank_by))
 
 

@@ -10,7 +10,7 @@ from bayes_infolaw.cli import constraints as limits
 from bayes_infolaw.cli import options as opt
 from bayes_infolaw.cli.decision import backing, of_constants, of_fits, require_data
 from bayes_infolaw.cli.decision_figures import Drawing, require_drawing
-from bayes_infolaw.cli.output import Answer, command, to_json
+from bayes_infolaw.cli.output import Answer, command, write_answer
 from bayes_infolaw.cli.several import Weights
 from bayes_infolaw.cli.show_decision import show_decision
 from bayes_infolaw.errors import InputError
@@ -218,8 +218,7 @@ def recommend(
         drawing = Drawing(opened, limited, payload["recipe"], now, prob)
         payload["figures"], notes = drawing.write(Path(figures))
         payload["notes"] = [*payload["notes"], *notes]
-    if out:
-        _write(payload, Path(out))
+    write_answer(payload, out)
     return Answer(payload, lambda console: show_decision(console, payload))
 
 
@@ -265,9 +264,3 @@ def _incumbent(text: str | None, opened: "Opened") -> "np.ndarray | None":
                 f"incumbent packs bucket {name!r}, which has 0 source tokens, got {share:g}"
             )
     return shares
-
-
-def _write(payload: dict[str, Any], path: Path) -> None:
-    from bayes_infolaw.tables.files import write_text
-
-    write_text(to_json(payload) + "\n", path)
