@@ -57,6 +57,7 @@ def taken_in(
         return fits, weights, [], []
     from bayes_infolaw import read_runs
     from bayes_infolaw.decisions.new_runs import repeated_runs, require_new_runs
+    from bayes_infolaw.decisions.surprise import form_surprises, surprise_notes
     from bayes_infolaw.decisions.update import update_fit, update_weights
 
     order = next(iter(fits.values())).table.buckets
@@ -64,17 +65,22 @@ def taken_in(
     require_new_runs(fits, new)
     repeated = sorted({run for fit in fits.values() for run in repeated_runs(fit.table, new)})
     after = update_weights(fits, weights.weights, new)
+    missed = form_surprises(fits, new, seed=given.seed)
     done = {name: update_fit(fit, new, seed=given.seed) for name, fit in fits.items()}
     told = [
-        {"form": name, "method": u.method, "reason": u.reason, "pareto_k": u.pareto_k, "ess": u.ess}
+        {"form": name}
+        | {field: getattr(u, field) for field in ("method", "reason", "pareto_k", "ess")}
+        | {"surprise_p": missed[name].p}
         for name, u in done.items()
     ]
+    foreseen = surprise_notes(missed, weights.weights, after)
     if len(fits) > 1:
         said = f"each form's weight times the density that it gave {len(new)} new runs"
         weights = replace(weights, method=f"{weights.method}, then the new runs", reason=said)
     notes = [FROM_EQUAL] if given.from_equal and len(fits) > 1 else []
     if repeated:
         notes.append(REPEATED.format(", ".join(repeated)))
+    notes += foreseen
     fitted = {name: u.fit for name, u in done.items()}
     return fitted, replace(weights, weights=after), told, notes
 

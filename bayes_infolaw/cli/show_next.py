@@ -47,7 +47,8 @@ def show(console: "Console", payload: dict[str, Any], rank_by: str) -> None:
     import pandas as pd
 
     for row in payload["updates"]:
-        console.print("{form}: {method} ({reason}).".format(**row), soft_wrap=True)
+        words = "{form}: {method} ({reason}); it foresaw the new runs with p = {surprise_p:.2g}."
+        console.print(words.format(**row), soft_wrap=True)
     head = "Stop: " if payload["stop"] else f"Next: {payload['batch'][0]['run']}\n"
     console.print(f"{head}{payload['reason']}", soft_wrap=True)
     per = "worth" if rank_by == "value" else "information"

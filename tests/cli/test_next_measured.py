@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 import bayes_infolaw
-from bayes_infolaw.decisions.update import update_fit, update_weights
+from bayes_infolaw.decisions.surprise import form_surprises
+from bayes_infolaw.decisions.update import Update, update_fit, update_weights
 
 from .conftest import TARGET_FLAGS
 
@@ -34,10 +35,16 @@ def test_measured_runs_are_taken_in_first(run, shipped, fit_file, plan, repo_roo
     assert answer.code == 0, answer.err
     found = answer.json
     assert [u["form"] for u in found["updates"]] == ["paper_design", "small"]
+    fields = {"form", "method", "reason", "pareto_k", "ess", "surprise_p"}
+    assert all(set(u) == fields for u in found["updates"])
     assert found["updates"][0]["method"] == "reweighted"
     fits = {name: bayes_infolaw.load_fit(p) for name, p in (("a", shipped), ("b", fit_file))}
     new = bayes_infolaw.read_runs(tmp_path / "new.csv", prior_dominated=True)
     expected = update_weights(fits, {"a": 0.5, "b": 0.5}, new)
+    foreseen = [s.p for s in form_surprises(fits, new).values()]
+    assert [u["surprise_p"] for u in found["updates"]] == foreseen
+    assert min(foreseen) > 0.01
+    assert not any("foresaw" in note for note in found["notes"])
     weights = [row["weight"] for row in found["fits"]]
     np.testing.assert_allclose(weights, list(expected.values()), rtol=1e-9)
     assert found["weighting"] == "equal, then the new runs"
@@ -105,6 +112,26 @@ def test_an_updated_fit_is_a_whole_fit(run, shipped, plan, new_runs, tmp_path, r
     again = run("next", after, *flags[2:], "--json")
     assert (again.code, again.crash) == (2, None)
     assert "among the runs that were fitted" in again.err
+
+
+def test_runs_that_no_form_foresaw_are_said(run, shipped, plan, new_runs, monkeypatch, tmp_path):
+    """One run 5 % above; the refit that this asks for is left out."""
+    rows = pd.read_csv(new_runs)
+    rows.loc[1, "loss"] *= 1.05
+    rows.to_csv(tmp_path / "off.csv", index=False)
+    monkeypatch.setattr(
+        "bayes_infolaw.decisions.update.update_fit",
+        lambda fit, *_, **__: Update(fit, "refitted", "", None, None),
+    )
+    flags = ["next", shipped, "--candidates", plan, *TARGET_FLAGS]
+    flags += ["--measured", tmp_path / "off.csv"]
+    found = run(*flags, "--json").json
+    assert found["updates"][0]["surprise_p"] == pytest.approx(1 / 4001)
+    (note,) = (note for note in found["notes"] if "foresaw" in note)
+    assert note.startswith("no form foresaw the new runs (p = 0.00025 under the best, paper_design")
+    assert f"largest miss is run {rows['run'][1]} (" in note
+    assert "% above what paper_design expected" in note
+    assert "it foresaw the new runs with p = 0.00025." in run(*flags).out
 
 
 # Measured tables that no fit can take in.
