@@ -1,6 +1,6 @@
 """What can go wrong, as the exit codes of the command line name it."""
 
-__all__ = ["InfeasibleError", "InputError", "RefusedError"]
+__all__ = ["InfeasibleError", "InputError", "RefusedError", "require_probability"]
 
 
 class InputError(ValueError):
@@ -13,3 +13,9 @@ class InfeasibleError(InputError):
 
 class RefusedError(RuntimeError):
     """A valid request that the fit's verdict or the law's domain does not allow (exit code 4)."""
+
+
+def require_probability(name: str, value: float) -> None:
+    """Raise InputError unless 0 < value < 1."""
+    if not 0 < value < 1:
+        raise InputError(f"{name}: must lie between 0 and 1, got {value!r}")

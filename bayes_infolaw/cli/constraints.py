@@ -25,6 +25,7 @@ __all__ = [
     "MaxBuckets",
     "MaxMeanRepetition",
     "MaxRepetition",
+    "Ordered",
     "OrderedRepetition",
     "Price",
     "Reference",
@@ -43,6 +44,13 @@ def _named(help_text: str, metavar: str = "NAME=X") -> Any:
     return typer.Option(metavar=metavar, help=help_text)
 
 
+Ordered = Annotated[
+    bool,
+    typer.Option(
+        "--ordered/--free",
+        help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
+    ),
+]
 OrderedRepetition = Annotated[
     bool,
     typer.Option(

@@ -74,12 +74,11 @@ class Opened:
         """How far the target with its recipe lies beyond the runs, by the fit that knows most."""
         if not self.fits:
             return {}
-        from bayes_infolaw.posterior.beyond import distance_beyond
+        from bayes_infolaw.posterior.beyond import run_beyond
 
         fitted = next(iter(self.fits.values()))
         plan = planned(fitted, self.draws, self.target | self.labels, found.recipe)
-        distance = distance_beyond(plan.arrays(), fitted.table.arrays()).iloc[0].to_dict()
-        beyond = {str(name).removeprefix("beyond_"): value for name, value in distance.items()}
+        beyond = run_beyond(plan.arrays(), fitted.table.arrays())
         return {"beyond": beyond, "notes": [*notes, *plan.notes]}
 
 

@@ -96,8 +96,7 @@ class Drawing:
         """Today's recipe to mark, where there is one."""
         if self.now is None or isinstance(self.now, float):
             return {}
-        names = self.opened.draws.buckets
-        return {"incumbent": dict(zip(names, self.now.tolist(), strict=True))}
+        return {"incumbent": self.opened.draws.by_name(self.now)}
 
     @cached_property
     def _marks(self) -> dict[str, dict[str, float]]:

@@ -27,11 +27,9 @@ __all__ = ["next_run"]
 @command
 def next_run(
     fits: FitFiles,
-    params_nonembedding: Annotated[
-        float, typer.Option(help="Parameters of the target model, embeddings apart (7e9).")
-    ],
-    tokens: Annotated[float, typer.Option(help="Tokens K of the target (425e9).")],
-    source_tokens: Annotated[float, typer.Option(help="Tokens S of the target's source corpus.")],
+    params_nonembedding: opt.TargetParams,
+    tokens: opt.TargetTokens,
+    source_tokens: opt.SourceTokens,
     candidates: Annotated[
         str | None,
         typer.Option(
@@ -72,29 +70,11 @@ def next_run(
             metavar="FOLDER", help="Write the fits with the --measured runs there, for `recommend`."
         ),
     ] = None,
-    shares: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=SHARE",
-            help="Source share of a bucket, once each; default: the fitted runs'.",
-        ),
-    ] = None,
-    flops_per_token: Annotated[
-        float | None, typer.Option(help="M of the target, training FLOP per token with attention.")
-    ] = None,
-    overtraining: Annotated[
-        float | None, typer.Option(help="The target's degree m itself, in the place of M.")
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="The target's corpus or group, once a column; one left out is a new one.",
-        ),
-    ] = None,
-    ordered: Annotated[
-        bool, typer.Option("--ordered/--free", help="Keep the paper's ordering at the target.")
-    ] = False,
+    shares: opt.Shares = None,
+    flops_per_token: opt.FlopsPerToken = None,
+    overtraining: opt.Overtraining = None,
+    label: opt.Label = None,
+    ordered: limits.Ordered = False,
     ordered_repetition: limits.OrderedRepetition = False,
     floor: limits.Floor = None,
     cap: limits.Cap = None,
@@ -128,9 +108,7 @@ def next_run(
     ] = 128,
     weight: Weights = None,
     seed: opt.Seed = 0,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
-    ] = None,
+    out: opt.AnswerFile = None,
     plan_out: Annotated[
         str | None,
         typer.Option(
@@ -161,7 +139,9 @@ def next_run(
     opt.require_folder(out)
     plans = PlanFiles(plan_out, batch_out)
     plans.require({"--candidates": candidates, "--measured": measured, "--out": out})
-    _require_request(candidates, budget, flops_per_token, overtraining)
+    if candidates is None and budget is None:
+        raise InputError("next: give --candidates, or --budget to have some proposed")
+    opt.require_one_degree("next", flops_per_token, overtraining)
     _require_repetition(max_run_repetition, candidates)
     files = updated_files(fits, measured, updated)
     wanted = limits.ConstraintOptions(
@@ -190,7 +170,7 @@ def next_run(
         "params_nonembedding": params_nonembedding,
         "tokens": tokens,
         "source_tokens": source_tokens,
-        "shares": _shares(shares),
+        "shares": opt.share_values(shares),
         "flops_per_token": flops_per_token,
         "overtraining": overtraining,
         "labels": opt.named_values(label or (), "--label"),
@@ -215,18 +195,6 @@ def next_run(
     return Answer(payload, lambda console: show(console, payload, rank_by))
 
 
-def _require_request(
-    candidates: str | None,
-    budget: float | None,
-    flops_per_token: float | None,
-    overtraining: float | None,
-) -> None:
-    if candidates is None and budget is None:
-        raise InputError("next: give --candidates, or --budget to have some proposed")
-    if flops_per_token is not None and overtraining is not None:
-        raise InputError("next: give --flops-per-token or --overtraining, not both")
-
-
 def _require_repetition(most: float | None, candidates: str | None) -> None:
     if most is None:
         return
@@ -234,13 +202,6 @@ def _require_repetition(most: float | None, candidates: str | None) -> None:
         raise InputError("--max-run-repetition: is for runs that --budget proposes, not a plan's")
     if not (math.isfinite(most) and most >= 1):
         raise InputError(f"--max-run-repetition: must be a number >= 1, got {most!r}")
-
-
-def _shares(pairs: list[str] | None) -> dict[str, float] | None:
-    if not pairs:
-        return None
-    named = opt.named_values(pairs, "--shares")
-    return {name: opt.number(text, f"--shares {name}") for name, text in named.items()}
 
 
 def _search(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import InputError, require_probability
 
 if TYPE_CHECKING:
     from bayes_infolaw.posterior.fit import Fit
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AllowUnconverged",
+    "AnswerFile",
     "AsJson",
     "Backend",
     "Buckets",
@@ -23,11 +24,18 @@ __all__ = [
     "Draws",
     "FitFile",
     "FittedTable",
+    "FlopsPerToken",
+    "Label",
     "Model",
+    "Overtraining",
     "PriorDominated",
     "Prob",
     "Seed",
+    "Shares",
+    "SourceTokens",
     "Table",
+    "TargetParams",
+    "TargetTokens",
     "Warmup",
     "bucket_order",
     "named_values",
@@ -35,7 +43,9 @@ __all__ = [
     "open_fit",
     "read_planned",
     "require_folder",
+    "require_one_degree",
     "require_prob",
+    "share_values",
 ]
 
 Table = Annotated[
@@ -86,6 +96,39 @@ FittedTable = Annotated[
         help="Refuse (exit 4) unless the fit is of exactly these data.",
     ),
 ]
+TargetParams = Annotated[
+    float, typer.Option(help="Parameters of the target model, embeddings apart (7e9).")
+]
+TargetTokens = Annotated[
+    float, typer.Option(help="Tokens K that the target will be trained on (425e9).")
+]
+SourceTokens = Annotated[float, typer.Option(help="Tokens S of the target's source corpus.")]
+FlopsPerToken = Annotated[
+    float | None,
+    typer.Option(
+        help="M of the target, training FLOP per token with attention, from which m follows."
+    ),
+]
+Overtraining = Annotated[
+    float | None, typer.Option(help="The target's degree m itself, in the place of M.")
+]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=SHARE",
+        help="Source share of a bucket, once each; default: the fitted runs'.",
+    ),
+]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=VALUE",
+        help="The target's corpus or group, once a column; one left out is a new one.",
+    ),
+]
+AnswerFile = Annotated[
+    str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr."),
@@ -117,6 +160,22 @@ def named_values(pairs: Iterable[str], option: str) -> dict[str, str]:
     return values
 
 
+def share_values(pairs: list[str] | None) -> dict[str, float] | None:
+    """``--shares`` as numbers by bucket; None where none are given."""
+    if not pairs:
+        return None
+    named = named_values(pairs, "--shares")
+    return {name: number(text, f"--shares {name}") for name, text in named.items()}
+
+
+def require_one_degree(
+    command: str, flops_per_token: float | None, overtraining: float | None
+) -> None:
+    """Raise InputError where both M and m itself are given."""
+    if flops_per_token is not None and overtraining is not None:
+        raise InputError(f"{command}: give --flops-per-token or --overtraining, not both")
+
+
 def require_folder(path: Path | str | None, option: str = "--out") -> None:
     """Raise InputError unless the folder of an output exists: before the work, not after it."""
     if path is not None and not Path(path).parent.is_dir():
@@ -127,8 +186,7 @@ def require_folder(path: Path | str | None, option: str = "--out") -> None:
 
 def require_prob(prob: float) -> None:
     """Raise InputError unless 0 < prob < 1: before the work, not after it."""
-    if not 0 < prob < 1:
-        raise InputError(f"--prob: must lie between 0 and 1, got {prob!r}")
+    require_probability("--prob", prob)
 
 
 def open_fit(path: str, table: str | None, data_dir: str | None) -> "Fit":

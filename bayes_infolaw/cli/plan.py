@@ -43,20 +43,8 @@ def plan(
             help="Tokens S of the source corpus; default: the corpus of the largest fitted run."
         ),
     ] = None,
-    shares: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=SHARE",
-            help="Source share of a bucket, once each; default: the fitted runs'.",
-        ),
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="The corpus or group, once a column; one left out is a new one.",
-        ),
-    ] = None,
+    shares: opt.Shares = None,
+    label: opt.Label = None,
     sizes: Annotated[
         str | None,
         typer.Option(
@@ -69,13 +57,7 @@ def plan(
         bool,
         typer.Option("--extrapolate", help="Search beyond the fitted overtraining degrees m too."),
     ] = False,
-    ordered: Annotated[
-        bool,
-        typer.Option(
-            "--ordered/--free",
-            help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
-        ),
-    ] = False,
+    ordered: limits.Ordered = False,
     ordered_repetition: limits.OrderedRepetition = False,
     floor: limits.Floor = None,
     cap: limits.Cap = None,
@@ -91,9 +73,7 @@ def plan(
     max_buckets: limits.MaxBuckets = None,
     weight: Weights = None,
     prob: opt.Prob = 0.9,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
-    ] = None,
+    out: opt.AnswerFile = None,
     allow_unconverged: opt.AllowUnconverged = False,
     as_json: opt.AsJson = False,
 ) -> Answer:
@@ -156,12 +136,11 @@ def _corpus(
     from bayes_infolaw.decisions.labels import require_labels
     from bayes_infolaw.decisions.sizes import largest_run
 
-    named = opt.named_values(shares or (), "--shares")
-    values = {name: opt.number(text, f"--shares {name}") for name, text in named.items()}
+    values = opt.share_values(shares)
     labels = opt.named_values(label or (), "--label")
     require_labels(fits, labels)
     if source_tokens is not None:
-        return Corpus(source_tokens, values or None, labels), []
+        return Corpus(source_tokens, values, labels), []
     run = largest_run(fits)
     note = f"corpus: that of the fitted run of the largest compute, S = {run.source_tokens:.4g}."
     return Corpus(run.source_tokens, values or run.shares, labels or run.labels), [note]
@@ -225,10 +204,8 @@ def _described(
         "flops_from": "the sizes file or its rule" if question.sizes else question.rule.source,
         "overtraining": best.overtraining,
         "fitted_degree": best.fitted_degree,
-        "recipe": dict(zip(draws.buckets, map(float, best.recipe), strict=True)),
-        "repetition": dict(
-            zip(draws.buckets, map(float, draws.repetition(best.recipe)), strict=True)
-        ),
+        "recipe": draws.by_name(best.recipe),
+        "repetition": draws.by_name(draws.repetition(best.recipe)),
         "expected_loss": best.expected_loss,
         "standard_errors": {"expected_loss": estimate_mean(draws, best.loss).se},
         "loss_lo": low,
@@ -256,15 +233,12 @@ def _beyond(question: "BudgetQuestion", answer: "BudgetAnswer") -> tuple[dict[st
     import numpy as np
 
     from bayes_infolaw.decisions.candidates import Rows, plan_rows
-    from bayes_infolaw.posterior.beyond import distance_beyond
+    from bayes_infolaw.posterior.beyond import run_beyond
 
     best, fit = answer.best, next(iter(question.kept.values()))
     params, flops, tokens = np.array([[best.params], [best.flops_per_token], [best.tokens]])
-    recipe = dict(zip(best.draws.buckets, map(float, best.recipe), strict=True))
-    planned = plan_rows(
-        fit, question.corpus, Rows(params, flops, tokens, best.fitted_degree), recipe
-    )
-    distance = distance_beyond(planned.arrays(), fit.table.arrays()).iloc[0].to_dict()
+    rows = Rows(params, flops, tokens, best.fitted_degree)
+    planned = plan_rows(fit, question.corpus, rows, best.draws.by_name(best.recipe))
     notes = list(planned.notes)
     if question.degrees.fitted:
         notes.append(
@@ -282,4 +256,4 @@ def _beyond(question: "BudgetQuestion", answer: "BudgetAnswer") -> tuple[dict[st
         )
     if answer.edge:
         notes.append(f"the optimum lies on an edge: {answer.edge}.")
-    return {str(k).removeprefix("beyond_"): v for k, v in distance.items()}, notes
+    return run_beyond(planned.arrays(), fit.table.arrays()), notes

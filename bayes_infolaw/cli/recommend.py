@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bayes_infolaw.cli.decision import Opened
-    from bayes_infolaw.decisions.decision import Question
     from bayes_infolaw.decisions.draws import TargetDraws
     from bayes_infolaw.decisions.recipe_set import RecipeSet
 
@@ -28,11 +27,9 @@ __all__ = ["recommend"]
 
 @command
 def recommend(
-    params_nonembedding: Annotated[
-        float, typer.Option(help="Parameters of the target model, embeddings apart (7e9).")
-    ],
-    tokens: Annotated[float, typer.Option(help="Tokens K that it will be trained on (425e9).")],
-    source_tokens: Annotated[float, typer.Option(help="Tokens S of the source corpus.")],
+    params_nonembedding: opt.TargetParams,
+    tokens: opt.TargetTokens,
+    source_tokens: opt.SourceTokens,
     fits: Annotated[
         list[str] | None,
         typer.Argument(
@@ -45,28 +42,11 @@ def recommend(
         typer.Option(metavar="published", help="The paper's constants in the place of a fit."),
     ] = None,
     weight: Weights = None,
-    shares: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=SHARE",
-            help="Source share of a bucket, once each; default: the fitted runs'.",
-        ),
-    ] = None,
+    shares: opt.Shares = None,
     buckets: opt.Buckets = None,
-    flops_per_token: Annotated[
-        float | None,
-        typer.Option(help="M, training FLOP per token with attention, from which m follows."),
-    ] = None,
-    overtraining: Annotated[
-        float | None, typer.Option(help="The overtraining degree m itself, in the place of M.")
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="The target's corpus or group, once a column; one left out is a new one.",
-        ),
-    ] = None,
+    flops_per_token: opt.FlopsPerToken = None,
+    overtraining: opt.Overtraining = None,
+    label: opt.Label = None,
     objective: Annotated[
         str,
         typer.Option(
@@ -102,13 +82,7 @@ def recommend(
         float,
         typer.Option(help="Probability with which equivalent recipes lose no more than that."),
     ] = 0.9,
-    ordered: Annotated[
-        bool,
-        typer.Option(
-            "--ordered/--free",
-            help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
-        ),
-    ] = False,
+    ordered: limits.Ordered = False,
     ordered_repetition: limits.OrderedRepetition = False,
     floor: limits.Floor = None,
     cap: limits.Cap = None,
@@ -154,6 +128,8 @@ def recommend(
     Every number is an expectation over joint draws: recipe and incumbent under the same one, losses
     noise-free. With --constants there is no posterior, and intervals are null.
     """
+    from bayes_infolaw.decisions.question import Question
+
     opt.require_folder(out)
     require_drawing(figures)
     if (not fits) == (constants is None):
@@ -168,13 +144,12 @@ def recommend(
         "--allow-unconverged": allow_unconverged,
     }
     _require_used(constants, buckets, of_fits_alone)
-    if flops_per_token is not None and overtraining is not None:
-        raise InputError("recommend: give --flops-per-token or --overtraining, not both")
+    opt.require_one_degree("recommend", flops_per_token, overtraining)
     target: dict[str, Any] = {
         "params_nonembedding": params_nonembedding,
         "tokens": tokens,
         "source_tokens": source_tokens,
-        "shares": _shares(shares),
+        "shares": opt.share_values(shares),
         "flops_per_token": flops_per_token,
         "overtraining": overtraining,
     }
@@ -202,9 +177,17 @@ def recommend(
         max_buckets=max_buckets,
     )
     current = _incumbent(incumbent, opened)
-    asked = {"objective": objective, "level": level, "incumbent": current, "q": q, "seed": seed}
-    asked |= {"incumbent_loss": incumbent_loss, "prob": prob, "epsilon": epsilon}
-    question = _question(asked | {"equivalent_prob": equivalent_probability})
+    question = Question(
+        objective,
+        level=level,
+        incumbent=current,
+        incumbent_loss=incumbent_loss,
+        q=q,
+        prob=prob,
+        epsilon=epsilon,
+        equivalent_prob=equivalent_probability,
+        seed=seed,
+    )
     allowed = limits.recipe_set(wanted, opened.draws, current)
     payload = opened.answer(allowed, question, wanted.given())
     payload["backing"] = backing(opened.fits, held_out)
@@ -237,30 +220,13 @@ def _require_used(
             raise InputError(f"{option}: goes with fit files, got --constants {constants}")
 
 
-def _question(asked: Mapping[str, Any]) -> "Question":
-    from bayes_infolaw.decisions.decision import Question
-
-    return Question(**asked)
-
-
-def _shares(pairs: list[str] | None) -> dict[str, float] | None:
-    if not pairs:
-        return None
-    named = opt.named_values(pairs, "--shares")
-    return {name: opt.number(text, f"--shares {name}") for name, text in named.items()}
-
-
 def _incumbent(text: str | None, opened: "Opened") -> "np.ndarray | None":
     """Today's recipe in bucket order; a bucket without source tokens cannot be in it."""
-    from bayes_infolaw.recipes.incumbent import parse_recipe
+    from bayes_infolaw.recipes.incumbent import parse_recipe, require_packable
 
     if text is None:
         return None
     draws = opened.draws
     shares = parse_recipe(text, draws.buckets)
-    for name, share, capacity in zip(draws.buckets, shares, draws.capacity, strict=True):
-        if share > 0 and capacity <= 0:
-            raise InputError(
-                f"incumbent packs bucket {name!r}, which has 0 source tokens, got {share:g}"
-            )
+    require_packable(shares, draws.capacity, draws.buckets)
     return shares

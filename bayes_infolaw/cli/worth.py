@@ -59,34 +59,13 @@ def worth(
     source_tokens: Annotated[
         float | None, typer.Option(help="Tokens S of its source corpus, the new bucket apart.")
     ] = None,
-    shares: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=SHARE",
-            help="Source share of a bucket, once each; default: the fitted runs'.",
-        ),
-    ] = None,
-    flops_per_token: Annotated[
-        float | None,
-        typer.Option(help="M of the target, training FLOP per token with attention."),
-    ] = None,
+    shares: opt.Shares = None,
+    flops_per_token: opt.FlopsPerToken = None,
     overtraining: Annotated[
         float | None, typer.Option(help="The target's degree m itself; else it follows from M.")
     ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="The target's corpus or group, once a column; one left out is a new one.",
-        ),
-    ] = None,
-    ordered: Annotated[
-        bool,
-        typer.Option(
-            "--ordered/--free",
-            help="Keep the paper's ordering (no bucket gets more than a better one), or not.",
-        ),
-    ] = False,
+    label: opt.Label = None,
+    ordered: limits.Ordered = False,
     ordered_repetition: limits.OrderedRepetition = False,
     floor: limits.Floor = None,
     cap: limits.Cap = None,
@@ -107,9 +86,7 @@ def worth(
     ] = None,
     weight: Weights = None,
     prob: opt.Prob = 0.9,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE.json", help="Write the answer there.")
-    ] = None,
+    out: opt.AnswerFile = None,
     allow_unconverged: opt.AllowUnconverged = False,
     as_json: opt.AsJson = False,
 ) -> Answer:
@@ -229,8 +206,7 @@ def _question(
     from bayes_infolaw.decisions.labels import require_labels
     from bayes_infolaw.decisions.worth import WorthQuestion
 
-    named = opt.named_values(shares or (), "--shares")
-    values = {bucket: opt.number(text, f"--shares {bucket}") for bucket, text in named.items()}
+    values = opt.share_values(shares)
     labels = opt.named_values(label or (), "--label")
     require_labels(fits, labels)
     corpus = Corpus(target["source_tokens"], values or target["shares"], labels or target["labels"])

@@ -157,7 +157,7 @@ def best_batch(
     joint = _best_joint(choosing, allowed, beat, _begin(choosing, greedy, known, search))
     told = _by_size(telling, joint, losses[there])
     return Batch(
-        recipes=tuple(dict(zip(draws.buckets, one.tolist(), strict=True)) for one in joint),
+        recipes=tuple(draws.by_name(one) for one in joint),
         expected_improvement=told[-1],
         by_size=tuple(estimate.value for estimate in told),
         chosen_at=batch_improvement(choosing, joint, beat),

@@ -11,7 +11,7 @@ from bayes_infolaw.decisions.candidates import BudgetQuestion, Candidate
 from bayes_infolaw.decisions.monte_carlo import Estimate, estimate_probability
 from bayes_infolaw.decisions.risk import least_quantile
 from bayes_infolaw.decisions.sizes import largest_run
-from bayes_infolaw.errors import InfeasibleError, InputError
+from bayes_infolaw.errors import InfeasibleError, InputError, require_probability
 
 __all__ = ["CheapestAnswer", "cheapest_plan"]
 
@@ -77,8 +77,7 @@ def cheapest_plan(
 def _require(target_loss: float, probability: float) -> None:
     if not (np.isfinite(target_loss) and target_loss > 0):
         raise InputError(f"target loss: must be a positive number, got {target_loss!r}")
-    if not 0 < probability < 1:
-        raise InputError(f"probability: must lie between 0 and 1, got {probability!r}")
+    require_probability("probability", probability)
 
 
 @dataclass(frozen=True)

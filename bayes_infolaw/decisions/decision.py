@@ -124,7 +124,6 @@ def decide(
     other = held_out_losses(draws, allowed)
     chosen = choose(draws, allowed, asked, Known(optima, best, other))
     loss, least = draws.loss(chosen.recipe), draws.loss(best)
-    several = len(draws.forms) > 1
     return Decision(
         **vars(forecast(draws, chosen.recipe, asked.prob)),
         objective=asked.objective,
@@ -143,7 +142,11 @@ def decide(
         evpi_held_out=None if other is None else estimate_mean(draws, regret(other, optima.loss)),
         equivalent_set=equivalent_set(draws, allowed, best=best, settings=asked.equivalent),
         batch=_batch(draws, allowed, asked),
-        across_forms=_across(draws, allowed, chosen.recipe) if several else None,
+        across_forms=None
+        if len(draws.forms) == 1
+        else regret_across_forms(
+            draws, allowed, {"recommended": chosen.recipe}, optima=optima, pooled=best
+        ),
         sensitivity=None
         if parameters is None
         else sensitivity(draws, allowed, parameters, recipe=chosen.recipe, optima=optima),
@@ -155,12 +158,12 @@ def forecast(draws: TargetDraws, recipe: Array, prob: float = 0.9) -> Forecast:
     loss = draws.loss(recipe)
     low, high = equal_tailed(loss, draws.weight, prob) if len(draws) > 1 else (None, None)
     return Forecast(
-        recipe=_by_name(draws, recipe),
+        recipe=draws.by_name(recipe),
         expected_loss=float(draws.mean(loss)),
         loss_lo=low,
         loss_hi=high,
         prob=None if low is None else prob,
-        repetition=_by_name(draws, draws.repetition(recipe)),
+        repetition=draws.by_name(draws.repetition(recipe)),
     )
 
 
@@ -181,7 +184,7 @@ def _spread(draws: TargetDraws, optima: DrawOptima, prob: float) -> dict[str, An
         )
         for name, shares in zip(draws.buckets, optima.recipes.T, strict=True)
     }
-    return {"recipe_sd": _by_name(draws, sd), "recipe_quantiles": quantiles}
+    return {"recipe_sd": draws.by_name(sd), "recipe_quantiles": quantiles}
 
 
 def _against(draws: TargetDraws, asked: Question, chosen: Choice) -> dict[str, Any]:
@@ -208,11 +211,3 @@ def _batch(draws: TargetDraws, allowed: RecipeSet, asked: Question) -> Batch | N
     if asked.q == 1 or asked.current is None:
         return None
     return best_batch(draws, allowed, asked.current, asked.q, Search(seed=asked.seed))
-
-
-def _across(draws: TargetDraws, allowed: RecipeSet, recipe: Array) -> FormRegret:
-    return regret_across_forms(draws, allowed, {"recommended": recipe})
-
-
-def _by_name(draws: TargetDraws, values: Array) -> dict[str, float]:
-    return dict(zip(draws.buckets, np.asarray(values, float).tolist(), strict=True))

@@ -140,6 +140,10 @@ class TargetDraws:
             bucket = self.buckets[empty[0]]
             raise InputError(f"{name}: bucket {bucket!r} has no tokens, got share {w[empty[0]]:g}")
 
+    def by_name(self, values: Array) -> dict[str, float]:
+        """A number of each bucket (D,), by its name."""
+        return dict(zip(self.buckets, np.asarray(values, dtype=float).tolist(), strict=True))
+
     def repetition(self, recipe: Array) -> Array:
         """Mean epochs T_d = w_d / c_d, at least 1, over a bucket's source; 0 where unused, (D,)."""
         w = np.asarray(recipe, dtype=float)

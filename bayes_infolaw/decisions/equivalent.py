@@ -143,7 +143,7 @@ def equivalent_set(
     return EquivalentSet(
         epsilon=asked.epsilon,
         prob=asked.prob,
-        best=_named(draws, best),
+        best=draws.by_name(best),
         ranges=dict(zip(draws.buckets, ends, strict=True)),
         range_gap=max(gaps),
         fraction=_fraction(members.holds(random)),
@@ -197,12 +197,8 @@ def _fraction(belongs: Array) -> Estimate:
 def _described(members: Membership, recipe: Array, best: Array) -> EquivalentRecipe:
     draws, loss = members.draws, members.draws.loss(recipe)
     return EquivalentRecipe(
-        recipe=_named(draws, recipe),
-        repetition=_named(draws, draws.repetition(recipe)),
+        recipe=draws.by_name(recipe),
+        repetition=draws.by_name(draws.repetition(recipe)),
         loss_gap=estimate_mean(draws, loss - draws.loss(best)),
         probability=estimate_probability(draws, loss <= members.limit * (1.0 + 1e-12)),
     )
-
-
-def _named(draws: TargetDraws, values: Array) -> dict[str, float]:
-    return dict(zip(draws.buckets, np.asarray(values, dtype=float).tolist(), strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_infolaw.decisions.convex import draw_optima, least_mean
+from bayes_infolaw.decisions.convex import DrawOptima, draw_optima, least_mean
 from bayes_infolaw.decisions.draws import TargetDraws, pool
 from bayes_infolaw.decisions.labels import own_target, require_labels
 from bayes_infolaw.decisions.losses import unrounded
@@ -125,7 +125,12 @@ def _joined(draws: TargetDraws, opened: Mapping[str, dict[str, Array]]) -> dict[
 
 @one_blas_thread
 def regret_across_forms(
-    draws: TargetDraws, allowed: RecipeSet, recipes: Mapping[str, Array] | None = None
+    draws: TargetDraws,
+    allowed: RecipeSet,
+    recipes: Mapping[str, Array] | None = None,
+    *,
+    optima: DrawOptima | None = None,
+    pooled: Array | None = None,
 ) -> FormRegret:
     """Mean losses of recipes under every form, against the form's own best.
 
@@ -139,6 +144,9 @@ def regret_across_forms(
     allowed : RecipeSet
     recipes : mapping of name to array (D,), optional
         Shown beside each form's own best recipe and that of all forms together ("pooled").
+    optima : DrawOptima, optional
+        Of the same draws and set, where they are known already; so with ``pooled`` (D,), the recipe
+        of least expected loss.
 
     Raises
     ------
@@ -152,7 +160,8 @@ def regret_across_forms(
     parts = {form: draws.of_form(form) for form in draws.forms}
     _require_name_free(draws.forms)
     best = {form: least_mean(part, allowed).recipe for form, part in parts.items()}
-    shown = {**best, POOLED: least_mean(draws, allowed).recipe, **given}
+    together = least_mean(draws, allowed).recipe if pooled is None else pooled
+    shown = {**best, POOLED: together, **given}
     regret = {
         name: {
             form: _mean_above(part, part.loss(recipe), part.loss(best[form]))
@@ -160,7 +169,8 @@ def regret_across_forms(
         }
         for name, recipe in shown.items()
     }
-    return _summed(draws, parts, allowed, shown, regret)
+    known = draw_optima(draws, allowed) if optima is None else optima
+    return _summed(draws, parts, known, shown, regret)
 
 
 def _mean_above(draws: TargetDraws, loss: Array, least: Array) -> Estimate:
@@ -177,21 +187,21 @@ def _require_name_free(forms: tuple[str, ...]) -> None:
 def _summed(
     draws: TargetDraws,
     parts: Mapping[str, TargetDraws],
-    allowed: RecipeSet,
+    optima: DrawOptima,
     shown: Mapping[str, Array],
     regret: dict[str, dict[str, Estimate]],
 ) -> FormRegret:
     share = {f: float(draws.weight[draws.form == i].sum()) for i, f in enumerate(draws.forms)}
     within = {
-        form: _mean_above(part, part.loss(shown[form]), draw_optima(part, allowed).loss)
-        for form, part in parts.items()
+        form: _mean_above(part, part.loss(shown[form]), optima.loss[draws.form == i])
+        for i, (form, part) in enumerate(parts.items())
     }
     inner = sum(share[form] * within[form].value for form in parts)
     across = {r: sum(share[f] * row[f].value for f in parts) for r, row in regret.items()}
     return FormRegret(
         forms=draws.forms,
         weights=share,
-        recipes={r: dict(zip(draws.buckets, w.tolist(), strict=True)) for r, w in shown.items()},
+        recipes={r: draws.by_name(w) for r, w in shown.items()},
         regret=regret,
         expected_loss={
             r: {f: float(part.mean(part.loss(w))) for f, part in parts.items()}

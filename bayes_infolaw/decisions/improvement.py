@@ -188,7 +188,7 @@ def best_improvement(
     found = maximise(choosing, allowed, losses[here], search)
     smoothed = kernel.log_expected_improvement(telling, found.recipe[None], beat, found.temperature)
     return Improvement(
-        recipe=dict(zip(draws.buckets, found.recipe.tolist(), strict=True)),
+        recipe=draws.by_name(found.recipe),
         expected_improvement=improvement_of(telling, found.recipe, beat),
         log_expected_improvement=float(smoothed[0]),
         temperature=found.temperature,

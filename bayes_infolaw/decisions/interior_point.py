@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from bayes_infolaw.decisions.dense import SmallSystems
+from bayes_infolaw.recipes.best_iterate import BestIterate, Stopping
 
 __all__ = ["Iterate", "Local", "Program", "solve_program"]
 
@@ -109,8 +110,8 @@ def solve_program(program: Program, start: Array, *, cautious: bool = False) -> 
         The best iterate of every column.
     """
     point = _first(program, start)
-    columns = np.arange(start.shape[1])
-    best = _Best(point.take(columns))
+    stopping = Stopping(TARGET, ROUNDING, PATIENCE, drop_lost=True)
+    best = BestIterate(point, start.shape[1], stopping)
     with np.errstate(all="ignore"):  # a failed column ends as not-a-number and is seen as such
         for i in range(MAX_STEPS):
             local = program.at(point.x)
@@ -159,29 +160,6 @@ class _Residual:
         infeasible = np.abs(off).max(axis=0)
         infeasible += np.abs(self.level).max(axis=0)
         self.error = self.total + np.abs(self.dual).max(axis=0) + infeasible
-
-
-class _Best:
-    """The best iterate of every column, and which columns are still running."""
-
-    def __init__(self, start: Iterate) -> None:
-        self.point = start
-        self.columns = np.arange(start.x.shape[1])
-        self.error = np.full(len(self.columns), np.inf)
-        self.failures = np.zeros(len(self.columns), dtype=int)
-
-    def update(self, point: Iterate, error: Array) -> Array:
-        """Keep the running columns that improved; return which of them go on."""
-        improved = error < self.error[self.columns]
-        kept = self.columns[improved]
-        self.point.put(kept, point.take(improved))
-        self.error[kept] = error[improved]
-        self.failures[self.columns] = np.where(improved, 0, self.failures[self.columns] + 1)
-        best = self.error[self.columns]
-        stalled = (best < ROUNDING) & (self.failures[self.columns] >= PATIENCE)
-        left = ~(best < TARGET) & ~stalled & np.isfinite(error)
-        self.columns = self.columns[left]
-        return left
 
 
 def _step(

@@ -133,6 +133,6 @@ def _told(draws: TargetDraws, equal: float, bound: float, best: _Round) -> AnyWe
         evpi_largest=best.value,
         evpi_bound=max(bound, best.value),
         weights=named(best.weights),
-        recipe=dict(zip(draws.buckets, best.recipe.tolist(), strict=True)),
+        recipe=draws.by_name(best.recipe),
         regret=named(best.regret),
     )

@@ -16,7 +16,7 @@ import pandas as pd
 from bayes_infolaw.decisions.draws import form_weights
 from bayes_infolaw.decisions.monte_carlo import estimate_mean, estimate_probability
 from bayes_infolaw.decisions.weighted import equal_tailed
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import InputError, require_probability
 from bayes_infolaw.model.linear import expected_log_loss
 from bayes_infolaw.posterior.plan import plan_for
 from bayes_infolaw.posterior.rows import row_draws
@@ -143,7 +143,7 @@ def compare(draws: PlanDraws, a: str, b: str, prob: float = 0.9) -> Comparison:
     InputError
         An unknown run, or ``prob`` outside (0, 1).
     """
-    _require_prob(prob)
+    require_probability("prob", prob)
     gap = draws.of(b) - draws.of(a)
     better = (gap > 0) + 0.5 * (gap == 0)
     p_better, expected = estimate_probability(draws, better), estimate_mean(draws, gap)
@@ -190,7 +190,7 @@ def rank(draws: PlanDraws, prob: float = 0.9) -> pd.DataFrame:
     InputError
         ``prob`` outside (0, 1).
     """
-    _require_prob(prob)
+    require_probability("prob", prob)
     weight, loss = draws.weight, draws.loss
     least = loss.min(axis=1, keepdims=True)
     best = loss == least
@@ -232,8 +232,3 @@ def _ranks(loss: Array, weight: Array, prob: float) -> dict[str, Array]:
 def _ends(name: str, values: Array, weight: Array, prob: float) -> dict[str, Array]:
     ends = np.array([equal_tailed(column, weight, prob) for column in values.T])
     return {f"{name}_lo": ends[:, 0], f"{name}_hi": ends[:, 1]}
-
-
-def _require_prob(prob: float) -> None:
-    if not 0 < prob < 1:
-        raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")

@@ -9,7 +9,7 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.improvement import incumbent_losses
 from bayes_infolaw.decisions.kernel import expected_improvement, mean_loss
 from bayes_infolaw.decisions.monte_carlo import inverse_cdf
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import InputError, require_probability
 
 __all__ = ["recipe_profiles", "simplex_grid", "triangle_values", "vary_share"]
 
@@ -95,8 +95,7 @@ def recipe_profiles(
     reference = recipe if incumbent is None else incumbent
     draws.require_recipe("recipe", recipe)
     base = incumbent_losses(draws, reference)
-    if not 0 < prob < 1:
-        raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
+    require_probability("prob", prob)
     usable = np.flatnonzero(draws.capacity > 0).tolist()
     if len(usable) < 2:
         raise InputError(f"buckets: at least two must have tokens, got {len(usable)}")

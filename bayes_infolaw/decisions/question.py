@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_infolaw.decisions.equivalent import EquivalentSettings
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import InputError, require_probability
 
 __all__ = ["OBJECTIVES", "Question"]
 
@@ -51,8 +51,8 @@ class Question:
     def _require_probabilities(self) -> None:
         for name in ("level", "prob"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise InputError(f"{name}: must lie between 0 and 1, got {value!r}")
+            if value is not None:
+                require_probability(name, value)
         if self.level is not None and self.objective not in WITH_LEVEL:
             raise InputError(f"level: objective {self.objective} uses none, got {self.level!r}")
         given = self.equivalent_prob

@@ -19,7 +19,7 @@ from bayes_infolaw.decisions.monte_carlo import (
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.spread import spread_out
 from bayes_infolaw.decisions.value import least_possible
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import require_probability
 from bayes_infolaw.threads import one_blas_thread
 
 __all__ = ["QuantileOptimum", "estimate_cvar", "least_quantile", "loss_cvar", "loss_quantile"]
@@ -61,7 +61,7 @@ class QuantileOptimum:
 
 def loss_quantile(draws: TargetDraws, recipe: Array, prob: float) -> Estimate:
     """The least loss that the recipe stays at or below with probability `prob`."""
-    _require_probability("prob", prob)
+    require_probability("prob", prob)
     return estimate_quantile(draws, draws.loss(np.asarray(recipe, dtype=float)), prob)
 
 
@@ -71,7 +71,7 @@ def loss_cvar(draws: TargetDraws, recipe: Array, tail: float) -> Estimate:
     ``min_t t + E[max(L - t, 0)] / tail`` (Rockafellar, Uryasev 2000), exact where a draw's weight
     straddles the tail's edge. Its error is that of the mean at the minimising t.
     """
-    _require_probability("tail", tail)
+    require_probability("tail", tail)
     return estimate_cvar(draws, draws.loss(np.asarray(recipe, dtype=float)), tail)
 
 
@@ -103,7 +103,7 @@ def least_quantile(
     InputError
         ``prob`` outside (0, 1), or a set of another target than the draws'.
     """
-    _require_probability("prob", prob)
+    require_probability("prob", prob)
     allowed.require_matching(draws)
     optima = draw_optima(draws, allowed) if optima is None else optima
     members = _members(draws, allowed, prob, optima, seed)
@@ -172,8 +172,3 @@ class _Search:
     def quantile(self, recipe: Array) -> float:
         """Quantile of one recipe's loss."""
         return float(inverse_cdf(self.draws, self.draws.loss(recipe), self.prob))
-
-
-def _require_probability(name: str, value: float) -> None:
-    if not 0.0 < value < 1.0:
-        raise InputError(f"{name}: must lie between 0 and 1, got {value!r}")

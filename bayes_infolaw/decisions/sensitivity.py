@@ -110,7 +110,7 @@ def sensitivity(
     varying = {name: values for name, values in parameters.items() if study.varies(values)}
     rows = [study.of_parameter(name, values) for name, values in varying.items()]
     return Sensitivity(
-        recipe=study.named(chosen),
+        recipe=study.draws.by_name(chosen),
         parameters=tuple(sorted(rows, key=lambda row: -row.worth)),
         explained=study.explained(varying),
     )
@@ -122,9 +122,6 @@ class _Study:
     allowed: RecipeSet
     chosen: Array  # (D,)
     own: Array  # (J, D) the draws' own best recipes
-
-    def named(self, values: Array) -> dict[str, float]:
-        return dict(zip(self.draws.buckets, np.asarray(values, float).tolist(), strict=True))
 
     def varies(self, values: Array) -> bool:
         known = np.isfinite(values)
@@ -158,7 +155,7 @@ class _Study:
             forms=tuple(part.forms[i] for i in np.unique(part.form)),
             mean=float(part.weight @ values[known]),
             sd=sd,
-            share_slope=self.named(slope),
+            share_slope=self.draws.by_name(slope),
             explained=_ratio(float(slope @ slope), float(part.weight @ (shares**2).sum(axis=1))),
             loss_slope=float(per_sd @ loss),  # x is centred by form: the forms' levels drop out
             lower=known_third[0],
@@ -177,7 +174,7 @@ class _Study:
         best = least_mean(inside, self.allowed).recipe
         return Third(
             mean=float(inside.weight @ values[rows]),
-            recipe=self.named(best),
+            recipe=self.draws.by_name(best),
             expected_loss=float(inside.mean(loss[rows])),
             regret=self.above(inside, loss[rows], inside.loss(best)),
         )

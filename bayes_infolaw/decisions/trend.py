@@ -11,7 +11,7 @@ from bayes_infolaw.decisions.draws import TargetDraws
 from bayes_infolaw.decisions.losses import regret
 from bayes_infolaw.decisions.monte_carlo import inverse_cdf
 from bayes_infolaw.decisions.recipe_set import RecipeSet
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import InputError, require_probability
 
 __all__ = ["tokens_trend"]
 
@@ -78,8 +78,7 @@ def _at_target(draws: TargetDraws, allowed: RecipeSet, prob: float) -> pd.DataFr
 def _require(targets: Sequence[TargetDraws], prob: float) -> None:
     if not targets:
         raise InputError("targets: at least one is needed, got none")
-    if not 0 < prob < 1:
-        raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
+    require_probability("prob", prob)
     first, seen = targets[0].buckets, set()
     for draws in targets:
         if draws.buckets != first:

@@ -15,7 +15,7 @@ from bayes_infolaw.decisions.draws import TargetDraws, form_weights, pool
 from bayes_infolaw.decisions.new_bucket import NewBucket, density_at, with_bucket
 from bayes_infolaw.decisions.recipe_set import RecipeSet
 from bayes_infolaw.decisions.worth_answer import Best, Prices, Shopping, Worth, summary
-from bayes_infolaw.errors import InfeasibleError, InputError, RefusedError
+from bayes_infolaw.errors import InfeasibleError, InputError, RefusedError, require_probability
 from bayes_infolaw.laws.overtraining import TOKENS_EXPONENT, overtraining_degree
 from bayes_infolaw.laws.target import LawAtTarget
 from bayes_infolaw.posterior.plan import plan_for
@@ -104,8 +104,7 @@ def _without(
 
 
 def _require(question: WorthQuestion, prob: float) -> None:
-    if not 0 < prob < 1:
-        raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
+    require_probability("prob", prob)
     rules = {"price": (question.price, ">= 0"), "tokens of the target": (question.tokens, "> 0")}
     rules |= {"params_nonembedding": (question.params, "> 0")}
     rules |= {"flops_per_token": (question.flops_per_token, "> 0")}

@@ -137,9 +137,9 @@ def summary(found: Shopping, prob: float) -> Worth:
     density_lo, density_hi = equal_tailed(found.density, draws.weight, prob)
     losses, errors = _losses(found, prob)
     return Worth(
-        recipe_without=_named(found.without[0].draws, found.without[0].recipe),
-        recipe=_named(draws, having.recipe),
-        repetition=_named(draws, draws.repetition(having.recipe)),
+        recipe_without=found.without[0].draws.by_name(found.without[0].recipe),
+        recipe=draws.by_name(having.recipe),
+        repetition=draws.by_name(draws.repetition(having.recipe)),
         density={"mean": float(draws.mean(found.density)), "lo": density_lo, "hi": density_hi},
         **losses,
         equivalent_factor=_finite(factor),
@@ -170,10 +170,6 @@ def _losses(found: Shopping, prob: float) -> tuple[dict[str, Any], dict[str, flo
     numbers = {name: estimate.value for name, estimate in told.items()}
     errors = {name: estimate.se for name, estimate in told.items()}
     return numbers | {"drop_lo": low, "drop_hi": high}, errors
-
-
-def _named(draws: TargetDraws, values: Array) -> dict[str, float]:
-    return dict(zip(draws.buckets, map(float, values), strict=True))
 
 
 def factors_of(factors: Array, curve: Array, loss: Array) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import InputError, require_probability
 from bayes_infolaw.figures.canvas import SERIES, blank, log_ticks, tidy
 
 __all__ = ["regret_bands", "regret_curves"]
@@ -126,8 +126,7 @@ def _looks(strategies: Sequence[Any]) -> dict[Any, dict[str, Any]]:
 
 
 def _require(table: pd.DataFrame, prob: float) -> None:
-    if not 0 < prob < 1:
-        raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
+    require_probability("prob", prob)
     if table.empty:
         raise InputError("regret: at least one decision is needed, got an empty table")
     for column in ("flop", "regret"):

@@ -1,12 +1,14 @@
 """How far a planned run lies beyond the fitted ones: compute, repetition, degree, convex hull."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 
 from bayes_infolaw.tables.runs import RunArrays
 
-__all__ = ["distance_beyond", "factors_beyond"]
+__all__ = ["distance_beyond", "factors_beyond", "run_beyond"]
 
 Array = np.ndarray
 SLACK = 1e-6
@@ -25,6 +27,12 @@ def distance_beyond(plan: RunArrays, data: RunArrays) -> pd.DataFrame:
     """
     factors = {f"beyond_{name}": value for name, value in factors_beyond(plan, data).items()}
     return pd.DataFrame({**factors, "inside_hull": _inside_hull(_features(plan), _features(data))})
+
+
+def run_beyond(run: RunArrays, data: RunArrays) -> dict[str, Any]:
+    """`distance_beyond` of a plan of one row: ``compute, repetition, degree, inside_hull``."""
+    distance = distance_beyond(run, data).iloc[0].to_dict()
+    return {str(name).removeprefix("beyond_"): value for name, value in distance.items()}
 
 
 def factors_beyond(plan: RunArrays, data: RunArrays) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import require_probability
 from bayes_infolaw.posterior.loo import K_HIGH, LeaveOneOut, leave_one_out
 from bayes_infolaw.posterior.predictive_check import ResidualCheck, residual_check
 from bayes_infolaw.posterior.prior_posterior import prior_posterior
@@ -151,8 +151,7 @@ def diagnose(
     InputError
         ``prob`` outside (0, 1).
     """
-    if not 0 < prob < 1:
-        raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
+    require_probability("prob", prob)
     loo = leave_one_out(fit)
     return Diagnosis(
         verdict=fit.verdict,

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import ndtr
 
-from bayes_infolaw.errors import InputError
+from bayes_infolaw.errors import require_probability
 from bayes_infolaw.model.linear import expected_log_loss
 from bayes_infolaw.posterior.beyond import distance_beyond
 from bayes_infolaw.posterior.plan import plan_for
@@ -55,8 +55,7 @@ def predict(
     RefusedError
         The fit did not converge.
     """
-    if not 0 < prob < 1:
-        raise InputError(f"prob: must lie between 0 and 1, got {prob!r}")
+    require_probability("prob", prob)
     fit.require_usable(allow_unconverged)
     checked = plan_for(fit, plan)
     seed = int(fit.info.get("seed", 0))

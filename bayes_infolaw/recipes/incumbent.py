@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayes_infolaw.errors import InputError
 
-__all__ = ["parse_recipe", "recipe_shares"]
+__all__ = ["parse_recipe", "recipe_shares", "require_packable"]
 
 SUM_TOLERANCE = 0.005
 """Shares that miss one by no more are rescaled; published recipes are rounded like this."""
@@ -67,6 +67,16 @@ def recipe_shares(
             raise InputError(f"recipe names bucket {name!r} twice; every bucket may come once")
         shares[name] = _share(name, value)
     return _rescaled(np.array([shares.get(name, 0.0) for name in buckets]))
+
+
+def require_packable(shares: np.ndarray, source: np.ndarray, buckets: tuple[str, ...]) -> None:
+    """Raise InputError where an incumbent (D,) packs a bucket whose source (D,) is empty."""
+    empty = np.flatnonzero((shares > 0) & (np.asarray(source) <= 0))
+    if empty.size:
+        name, share = buckets[empty[0]], shares[empty[0]]
+        raise InputError(
+            f"incumbent packs bucket {name!r}, which has 0 source tokens, got {share:g}"
+        )
 
 
 def _share(name: str, value: object) -> float:

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
+from bayes_infolaw.recipes.best_iterate import BestIterate, Stopping
+
 __all__ = ["Constraints", "InteriorPoint", "Objective", "Solve", "solve_interior"]
 
 Array = np.ndarray
@@ -133,12 +135,13 @@ def solve_interior(
         The best iterate of each column. It is not promised to be optimal: certify it.
     """
     point = _starting_point(objective, constraints, start)
-    best = _Best(point)
+    best = BestIterate(point, start.shape[1], Stopping(TARGET, ROUNDING, PATIENCE))
     with np.errstate(all="ignore"):  # a failed column ends as not-a-number and is seen as such
         for i in range(MAX_STEPS):
             gradient = objective.gradient(point.x)
             residual = gradient + point.price - constraints.pull(point.multiplier)
-            left = best.update(point, residual, scale)
+            error = (point.complementarity() + np.abs(residual).max(axis=0)) / scale
+            left = best.update(point, error)
             if not left.any():
                 break
             if not left.all():
@@ -147,30 +150,6 @@ def solve_interior(
             goal = Goal(TARGET * scale, cautious=i >= CAUTIOUS_AFTER)
             point = _mehrotra_step(objective, constraints, point, residual, goal)
     return best.point
-
-
-class _Best:
-    """The best iterate of every column, and which columns are still running."""
-
-    def __init__(self, start: InteriorPoint) -> None:
-        self.columns = np.arange(len(start.price))
-        self.point = start.take(self.columns)
-        self.error = np.full(len(self.columns), np.inf)
-        self.failures = np.zeros(len(self.columns), dtype=int)
-
-    def update(self, point: InteriorPoint, residual: Array, scale: Array) -> Array:
-        """Keep the running columns that improved; return which of them go on."""
-        error = (point.complementarity() + np.abs(residual).max(axis=0)) / scale
-        improved = error < self.error[self.columns]
-        kept = self.columns[improved]
-        self.point.put(kept, point.take(improved))
-        self.error[kept] = error[improved]
-        self.failures[self.columns] = np.where(improved, 0, self.failures[self.columns] + 1)
-        best = self.error[self.columns]
-        stalled = (best < ROUNDING) & (self.failures[self.columns] >= PATIENCE)
-        left = ~(best < TARGET) & ~stalled
-        self.columns = self.columns[left]
-        return left
 
 
 def _starting_point(objective: Objective, constraints: Constraints, w: Array) -> InteriorPoint:

@@ -11,7 +11,7 @@ import numpy as np
 from bayes_infolaw.errors import InputError, RefusedError
 from bayes_infolaw.laws.target import LawAtTarget
 from bayes_infolaw.recipes.expected import expected_loss_recipe
-from bayes_infolaw.recipes.incumbent import recipe_shares
+from bayes_infolaw.recipes.incumbent import recipe_shares, require_packable
 from bayes_infolaw.recipes.optima import optimal_recipes
 
 __all__ = ["Difference", "RecipeForecast", "Recommendation", "forecast", "recommend"]
@@ -132,12 +132,7 @@ def _incumbent_shares(target: LawAtTarget, incumbent: Mapping[str, float] | Arra
     else:
         pairs = zip(target.buckets, np.asarray(incumbent).tolist(), strict=True)
         shares = recipe_shares(pairs, target.buckets)
-    empty = np.flatnonzero((shares > 0) & (np.asarray(target.source) <= 0))
-    if empty.size:
-        name, share = target.buckets[empty[0]], shares[empty[0]]
-        raise InputError(
-            f"incumbent packs bucket {name!r}, which has 0 source tokens, got {share:g}"
-        )
+    require_packable(shares, target.source, target.buckets)
     return shares
 
 

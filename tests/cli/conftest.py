@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -77,4 +78,20 @@ def one_bucket_csv(tmp_path_factory) -> Path:
             loss = 3.9 - 0.25 * i + 0.03 * j + 0.004 * ((3 * i + 5 * j) % 4)
             rows.append(f"r{i}{j},{loss},{params:.0f},{tokens:.0f},{tokens / epochs:.0f},true")
     path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def shipped(repo_root):
+    return repo_root / "models" / "paper_design.nc"
+
+
+@pytest.fixture(scope="module")
+def plan(repo_root, tmp_path_factory):
+    """Eight of the fitted runs again, half of them from a tenth of the source."""
+    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "fit.csv").tail(4)
+    rows = rows.drop(columns=["loss", "simulated"])
+    less = rows.assign(source_tokens=rows["tokens"] // 10, run=rows["run"] + "-tenth")
+    path = tmp_path_factory.mktemp("next") / "plan.csv"
+    pd.concat([rows, less]).to_csv(path, index=False)
     return path

@@ -14,11 +14,6 @@ A, B = "7.7B-MHQ-S425B", "7.7B-MQ-S425B"
 
 
 @pytest.fixture(scope="module")
-def shipped(repo_root):
-    return repo_root / "models" / "paper_design.nc"
-
-
-@pytest.fixture(scope="module")
 def plan(study):
     return study / "plan_7b.csv"
 

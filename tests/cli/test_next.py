@@ -29,22 +29,6 @@ OF_ROW |= {"overtraining", "layers", "hidden", "seq_len"}
 
 
 @pytest.fixture(scope="module")
-def shipped(repo_root):
-    return repo_root / "models" / "paper_design.nc"
-
-
-@pytest.fixture(scope="module")
-def plan(repo_root, tmp_path_factory):
-    """Eight of the fitted runs again, half of them from a tenth of the source."""
-    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "fit.csv").tail(4)
-    rows = rows.drop(columns=["loss", "simulated"])
-    less = rows.assign(source_tokens=rows["tokens"] // 10, run=rows["run"] + "-tenth")
-    path = tmp_path_factory.mktemp("next") / "plan.csv"
-    pd.concat([rows, less]).to_csv(path, index=False)
-    return path
-
-
-@pytest.fixture(scope="module")
 def written(tmp_path_factory):
     return tmp_path_factory.mktemp("answer") / "next.json"
 

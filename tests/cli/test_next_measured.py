@@ -11,22 +11,6 @@ from bayes_infolaw.decisions.update import Update, update_fit, update_weights
 from .conftest import TARGET_FLAGS
 
 
-@pytest.fixture(scope="module")
-def shipped(repo_root):
-    return repo_root / "models" / "paper_design.nc"
-
-
-@pytest.fixture(scope="module")
-def plan(repo_root, tmp_path_factory):
-    """Eight of the fitted runs again, half of them from a tenth of the source."""
-    rows = pd.read_csv(repo_root / "runs" / "paper_design" / "fit.csv").tail(4)
-    rows = rows.drop(columns=["loss", "simulated"])
-    less = rows.assign(source_tokens=rows["tokens"] // 10, run=rows["run"] + "-tenth")
-    path = tmp_path_factory.mktemp("next") / "plan.csv"
-    pd.concat([rows, less]).to_csv(path, index=False)
-    return path
-
-
 def test_measured_runs_are_taken_in_first(run, shipped, fit_file, plan, repo_root, tmp_path):
     rows = pd.read_csv(repo_root / "runs" / "paper_design" / "heldout.csv")
     rows[rows["part"] == "unseen recipe"].tail(2).to_csv(tmp_path / "new.csv", index=False)

@@ -22,11 +22,6 @@ BUCKET = ["--position", "0.5", "--tokens", "3e10", "--price", "1e22"]
 AT = ["--params-nonembedding", "6.44e9", "--target-tokens", "425e9", "--source-tokens", "425e9"]
 
 
-@pytest.fixture(scope="module")
-def shipped(repo_root):
-    return repo_root / "models" / "paper_design.nc"
-
-
 def test_json_is_the_python_answer(run, shipped):
     answer = run("worth", shipped, *BUCKET, *AT, "--flops-per-token", "4.2e10", "--json")
     assert answer.code == 0, answer.err

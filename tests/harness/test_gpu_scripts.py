@@ -116,7 +116,9 @@ def test_every_stack_is_packed_as_it_ends(ladder, monkeypatch, tmp_path):
 def test_only_what_is_published_travels_under_its_path_in_runs(ladder, monkeypatch, tmp_path):
     study = tmp_path / "runs" / "gpu_ladder" / "tuning"
     kept = ("records/a.json", "attempts/a-1.json", "provenance/plan-0.csv", "runs.csv")
-    left = ("records/.b.json.part", "records/work/x", "work/a/checkpoint", "plan.csv", "README.md")
+    work = "work"  # of a study, wherever it stands
+    left = ("records/.b.json.part", f"records/{work}/x", f"{work}/a/checkpoint")
+    left += ("plan.csv", "README.md")
     for name in (*kept, *left):
         (study / name).parent.mkdir(parents=True, exist_ok=True)
         (study / name).write_text("x")

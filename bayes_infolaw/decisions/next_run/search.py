@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_infolaw.decisions.draws import TargetDraws, pool
+from bayes_infolaw.decisions.draws import TargetDraws, form_weights, pool
 from bayes_infolaw.decisions.labels import own_target
 from bayes_infolaw.decisions.next_run.answer import (
     ESS_MIN,
@@ -88,7 +88,7 @@ def next_run(
     worth = _worth(fits, ready, target, weights, chosen)
     say = _counted(len(ready.names), chosen.q, progress)
     values = _values(ready, (), range(len(ready.names)), say)
-    recipe = dict(zip(ready.draws.buckets, ready.choices.recipes[0].tolist(), strict=True))
+    recipe = ready.draws.by_name(ready.choices.recipes[0])
     found = NextRun(
         stop=True,
         reason="",
@@ -172,10 +172,8 @@ def _worth(
 ) -> float:
     if settings.value_per_nat is not None:
         return settings.value_per_nat
-    shares = weights or dict.fromkeys(fits, 1.0)
-    total = sum(shares.values())
-    scaled = {name: value / total for name, value in shares.items()}
-    return flop_per_nat(fits, scaled, target, ready.choices.recipes[0])
+    shares = form_weights(tuple(fits), weights)
+    return flop_per_nat(fits, shares, target, ready.choices.recipes[0])
 
 
 def _counted(count: int, q: int, progress: Progress | None) -> Callable[[], None]:
